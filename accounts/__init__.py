@@ -1,0 +1,1 @@
+"""Who is asking: storefronts, people, organizations, memberships, API keys, and the trail of what they did."""

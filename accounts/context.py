@@ -1,0 +1,21 @@
+"""What every template may count on: the storefront it speaks for, and the visit it may be part of."""
+
+from typing import Any
+
+from django.http import HttpRequest
+
+from accounts import access
+from accounts.models import User
+
+
+def storefront(request: HttpRequest) -> dict[str, Any]:
+    """The shop, the person's seats in it, and a running impersonation."""
+    shop = getattr(request, "storefront", None)
+    user = getattr(request, "user", None)
+    seats = access.seats_of(user, shop) if shop and isinstance(user, User) else []
+    return {
+        "storefront": shop,
+        "seat": getattr(request, "seat", None),
+        "seats": seats,
+        "impersonation": getattr(request, "impersonation", None),
+    }

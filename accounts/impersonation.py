@@ -1,0 +1,76 @@
+"""Visits by staff: explicit, short, to one organization, written in the trail, and harmless.
+
+Promise: a visit needs a reason, ends by itself, shows on every page, and its seat holds no permission that shows or
+makes a key or moves money (``roles.VISITOR``).
+"""
+
+from datetime import datetime, timedelta
+
+from django.db import transaction
+from django.http import HttpRequest
+
+from accounts import trail
+from accounts.models import Impersonation, Organization, User
+
+LONGEST_VISIT = timedelta(minutes=30)
+SESSION_KEY = "impersonation"
+
+
+class VisitRefused(ValueError):
+    """The visit cannot start; the sentence says why."""
+
+
+@transaction.atomic
+def start(
+    request: HttpRequest, *, staff: User, organization: Organization, reason: str, now: datetime
+) -> Impersonation:
+    """Begin a visit. The caller has checked that this person may see this organization's storefront."""
+    if not reason.strip():
+        message = "Say why you visit; the customer may ask."
+        raise VisitRefused(message)
+    visit = Impersonation.objects.create(
+        staff=staff,
+        organization=organization,
+        reason=reason.strip()[:200],
+        started_at=now,
+        expires_at=now + LONGEST_VISIT,
+    )
+    request.session[SESSION_KEY] = visit.public_id
+    trail.record("impersonation.started", source=trail.source_of(request), target=visit, reason=visit.reason)
+    return visit
+
+
+def current(request: HttpRequest, *, now: datetime) -> Impersonation | None:
+    """The visit this session is on, if it still runs and its visitor is still staff."""
+    public_id = request.session.get(SESSION_KEY)
+    if not public_id:
+        return None
+    visit = (
+        Impersonation.objects.filter(
+            public_id=public_id, staff=request.user.pk, ended_at__isnull=True, expires_at__gt=now
+        )
+        .select_related("organization__storefront", "staff")
+        .first()
+    )
+    if visit is None or not _still_staff(visit):
+        del request.session[SESSION_KEY]
+        return None
+    return visit
+
+
+@transaction.atomic
+def end(request: HttpRequest, visit: Impersonation, *, now: datetime) -> None:
+    """Finish the visit early."""
+    Impersonation.objects.filter(pk=visit.pk, ended_at__isnull=True).update(ended_at=now)
+    request.session.pop(SESSION_KEY, None)
+    trail.record("impersonation.ended", source=trail.source_of(request), target=visit)
+
+
+def _still_staff(visit: Impersonation) -> bool:
+    staff = visit.staff
+    if not staff.is_active:
+        return False
+    return (
+        staff.is_staff
+        or staff.storefront_jobs.filter(storefront=visit.organization.storefront, can_change=True).exists()
+    )

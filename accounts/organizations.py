@@ -1,0 +1,54 @@
+"""Workspaces: how one begins, and how its bounds and standing change."""
+
+from typing import Any
+
+from django.db import IntegrityError, transaction
+from django.utils.text import slugify
+
+from accounts import trail
+from accounts.models import Membership, Organization, Role, Storefront, User
+from accounts.models.organizations import Standing
+from accounts.signals import access_changed, organization_created
+from plumbing.identifiers import new_id
+
+TRIES = 5
+
+
+@transaction.atomic
+def create(*, storefront: Storefront, owner: User, name: str, source: trail.Source) -> Organization:
+    """Open a workspace with its first owner; announces ``organization_created`` in the same transaction."""
+    organization = _insert(storefront, name)
+    Membership.objects.create(organization=organization, user=owner, role=Role.OWNER)
+    trail.record("organization.created", source=source, target=organization)
+    organization_created.send(sender=Organization, organization=organization)
+    return organization
+
+
+def _insert(storefront: Storefront, name: str) -> Organization:
+    stem = slugify(name)[:36] or "workspace"
+    slug = stem
+    for _ in range(TRIES):
+        try:
+            with transaction.atomic():
+                return Organization.objects.create(storefront=storefront, name=name[:80], slug=slug)
+        except IntegrityError:
+            slug = f"{stem}-{new_id('x')[2:8]}"
+    message = f"no free slug for {name!r}"
+    raise RuntimeError(message)
+
+
+@transaction.atomic
+def update(organization: Organization, *, source: trail.Source, **changes: Any) -> None:
+    """Change a workspace's name, zone, caps or limits."""
+    before = {name: getattr(organization, name) for name in changes}
+    for name, value in changes.items():
+        setattr(organization, name, value)
+    organization.full_clean()
+    organization.save(update_fields=list(changes))
+    trail.record("organization.changed", source=source, target=organization, before=before, after=changes)
+    access_changed.send(sender=Organization, organization=organization)
+
+
+def set_standing(organization: Organization, standing: Standing, *, reason: str, source: trail.Source) -> None:
+    """Suspend, close, or welcome back."""
+    update(organization, source=source, standing=standing, standing_reason=reason[:200])

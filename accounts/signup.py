@@ -1,0 +1,131 @@
+"""What happens when somebody new arrives: the storefront's policy, where they came from, and their first workspace.
+
+Promise: a person signs up once for all storefronts; the account and its organization appear in one transaction; links
+in mails lead to the storefront's own domain, never to what the Host header said; an outside identity joins an existing
+account only from a signed-in session of that account.
+"""
+
+from typing import Any
+
+from allauth.account.adapter import DefaultAccountAdapter
+from allauth.core.exceptions import ImmediateHttpResponse
+from allauth.socialaccount.adapter import DefaultSocialAccountAdapter
+from django.db import transaction
+from django.shortcuts import render
+from django.utils import timezone
+
+from accounts import access, organizations, trail
+from accounts.models import SignUpPolicy, Storefront, User
+from accounts.requests import TenantRequest
+
+CAMPAIGN_FIELDS = ("utm_source", "utm_medium", "utm_campaign", "utm_term", "utm_content", "ref")
+LONGEST_MARK = 120
+SESSION_KEY = "acquisition"
+INVITATION_SESSION_KEY = "invitation"
+
+
+def note_arrival(request: TenantRequest) -> None:
+    """Keep campaign parameters and referrer of the first page somebody saw, until they sign up."""
+    if SESSION_KEY in request.session or request.user.is_authenticated:
+        return
+    marks = {name: _clean(request.GET[name]) for name in CAMPAIGN_FIELDS if request.GET.get(name)}
+    referrer = request.headers.get("Referer", "")
+    if referrer and access.host_name(referrer.partition("//")[2].partition("/")[0]) != access.host_name(
+        request.get_host()
+    ):
+        marks["referrer"] = _clean(referrer)
+    if marks:
+        request.session[SESSION_KEY] = {**marks, "landing": _clean(request.path)}
+
+
+def _clean(text: str) -> str:
+    return "".join(character for character in text if character.isprintable())[:LONGEST_MARK]
+
+
+class AccountAdapter(DefaultAccountAdapter):
+    """allauth's questions, answered our way."""
+
+    def is_open_for_signup(self, request: TenantRequest) -> bool:
+        """The storefront's policy; an invitation opens a shop that takes only invited people."""
+        storefront: Storefront = request.storefront
+        if storefront.sign_up_policy == SignUpPolicy.OPEN:
+            return True
+        return storefront.sign_up_policy == SignUpPolicy.INVITED and INVITATION_SESSION_KEY in request.session
+
+    @transaction.atomic
+    def save_user(self, request: TenantRequest, user: User, form: Any, commit: bool = True) -> User:  # noqa: FBT001, FBT002 - allauth's signature
+        """Save the person, what brought them, and (unless they follow an invitation) a workspace of their own."""
+        user = super().save_user(request, user, form, commit=False)
+        user.acquisition = request.session.get(SESSION_KEY, {})
+        user.terms_accepted_at = timezone.now()
+        if commit:
+            user.save()
+            welcome(request, user)
+        return user
+
+    def get_email_confirmation_url(self, request: TenantRequest, emailconfirmation: Any) -> str:
+        """Confirmation links on the storefront's own domain."""
+        return _on_own_domain(request, super().get_email_confirmation_url(request, emailconfirmation))
+
+    def get_reset_password_from_key_url(self, key: str) -> str:
+        """Reset links on the storefront's own domain."""
+        return _on_own_domain(self.request, super().get_reset_password_from_key_url(key))
+
+    def send_mail(self, template_prefix: str, email: str, context: dict[str, Any]) -> None:
+        """Mails speak for the storefront."""
+        storefront: Storefront = self.request.storefront
+        base = access.canonical_base(storefront)
+        for name in ("activate_url", "password_reset_url", "signup_url"):
+            if context.get(name):
+                context[name] = base + _path_of(context[name])
+        super().send_mail(template_prefix, email, {**context, "storefront": storefront, "base_url": base})
+
+
+def _path_of(url: str) -> str:
+    return "/" + url.partition("//")[2].partition("/")[2] if "//" in url else url
+
+
+def _on_own_domain(request: TenantRequest, url: str) -> str:
+    return access.canonical_base(request.storefront) + _path_of(url)
+
+
+def welcome(request: TenantRequest, user: User) -> None:
+    """Give a new person a workspace, unless an invitation brought them to somebody else's."""
+    trail.record(
+        "user.signed_up",
+        source=trail.source_of(request),
+        target=user,
+        storefront=request.storefront,
+    )
+    if INVITATION_SESSION_KEY not in request.session:
+        organizations.create(
+            storefront=request.storefront,
+            owner=user,
+            name=f"{user.get_short_name()}'s workspace",
+            source=trail.source_of(request),
+        )
+
+
+class SocialAccountAdapter(DefaultSocialAccountAdapter):
+    """Outside identities: the same policy, the same welcome, and no unverified mailbox."""
+
+    def is_open_for_signup(self, request: TenantRequest, sociallogin: Any) -> bool:
+        """The storefront's policy."""
+        return AccountAdapter(request).is_open_for_signup(request)
+
+    def pre_social_login(self, request: TenantRequest, sociallogin: Any) -> None:
+        """Refuse an identity whose mailbox the provider has not verified."""
+        if sociallogin.is_existing or request.user.is_authenticated:
+            return
+        if not any(address.verified for address in sociallogin.email_addresses):
+            raise ImmediateHttpResponse(render(request, "socialaccount/unverified.html", status=403))
+
+    @transaction.atomic
+    def save_user(self, request: TenantRequest, sociallogin: Any, form: Any = None) -> User:
+        """Save the person, what brought them, and their workspace."""
+        user: User = super().save_user(request, sociallogin, form)
+        user.acquisition = request.session.get(SESSION_KEY, {})
+        user.terms_accepted_at = timezone.now()
+        user.save(update_fields=["acquisition", "terms_accepted_at"])
+        welcome(request, user)
+        return user

@@ -1,0 +1,1 @@
+"""The switchboard: settings, ways in, and the two commands. It decides nothing about the business."""

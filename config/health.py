@@ -1,0 +1,74 @@
+"""Is the process alive, may it be sent work, and how is it doing: the three doors that probes and collectors use.
+
+``/health`` answers without touching anything; ``/ready`` asks the database, the cache and the migrations; ``/metrics``
+speaks Prometheus to whoever holds the token, and does not exist without one.
+"""
+
+import hmac
+
+from django.conf import settings
+from django.core.cache import cache
+from django.db import DatabaseError, connection
+from django.db.migrations.executor import MigrationExecutor
+from django.http import HttpRequest, HttpResponse, JsonResponse
+from django.utils import timezone
+from django.views.decorators.http import require_safe
+from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
+
+from plumbing import problems
+
+
+@require_safe
+def health(request: HttpRequest) -> HttpResponse:
+    """The process answers."""
+    return JsonResponse(
+        {
+            "status": "healthy",
+            "timestamp": timezone.now().isoformat(),
+            "service": "tollgate",
+            "version": settings.VERSION,
+        }
+    )
+
+
+@require_safe
+def ready(request: HttpRequest) -> HttpResponse:
+    """The process may be sent work: 503 names the part that is missing, not its address."""
+    parts = {"database": _database(), "cache": _cache()}
+    parts["migrations"] = parts["database"] and _migrated()
+    complete = all(parts.values())
+    shown = {name: "ok" if fine else "unavailable" for name, fine in parts.items()}
+    return JsonResponse({"status": "ready" if complete else "unready", **shown}, status=200 if complete else 503)
+
+
+@require_safe
+def metrics(request: HttpRequest) -> HttpResponse:
+    """Figures for Prometheus, behind a token."""
+    offered = request.headers.get("Authorization", "").removeprefix("Bearer ")
+    if not settings.METRICS_TOKEN:
+        return problems.answer(request, 404, "not_found", "There is nothing at this address.")
+    if not hmac.compare_digest(offered.encode(), settings.METRICS_TOKEN.encode()):
+        return problems.answer(request, 401, "token_required", "Send the metrics token as a bearer token.")
+    return HttpResponse(generate_latest(), content_type=CONTENT_TYPE_LATEST)
+
+
+def _database() -> bool:
+    try:
+        with connection.cursor() as cursor:
+            cursor.execute("SELECT 1")
+    except DatabaseError:
+        return False
+    return True
+
+
+def _cache() -> bool:
+    try:
+        cache.set("ready", 1, 5)
+        return bool(cache.get("ready") == 1)
+    except Exception:  # noqa: BLE001 - whatever the client library raises, the cache is not there
+        return False
+
+
+def _migrated() -> bool:
+    executor = MigrationExecutor(connection)
+    return not executor.migration_plan(executor.loader.graph.leaf_nodes())

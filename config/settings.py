@@ -1,0 +1,395 @@
+"""Every setting, read from the environment once, in one file.
+
+``TOLLGATE_MODE`` says which house this is. ``embedded`` (what ``manage.py up`` and the other commands run) is a real
+single-machine installation that keeps its database and secrets under ``var/``. ``production`` (any other server start)
+trusts nothing it was not told and refuses weak settings with one sentence. ``test`` is for the suite. Differences
+between places are environment, never another file; ``.env`` beside ``manage.py`` is read first, the environment wins.
+"""
+
+import ipaddress
+from pathlib import Path
+from typing import Any
+
+import environ
+from csp.constants import NONCE, NONE, SELF
+from django.core.exceptions import ImproperlyConfigured
+
+from config import installation
+
+BASE_DIR = Path(__file__).resolve().parent.parent
+environ.Env.read_env(BASE_DIR / ".env")
+env = environ.Env()
+
+# --- Mode -------------------------------------------------------------------------------------------------------------
+
+MODE = env.str("TOLLGATE_MODE", "production")
+if MODE not in {"embedded", "production", "test"}:
+    message = f"TOLLGATE_MODE is {MODE!r}; it must be embedded, production or test"
+    raise ImproperlyConfigured(message)
+PRODUCTION = MODE == "production"
+SANDBOX = not PRODUCTION  # the two sandboxes and the TEST key exist outside production only
+DEBUG = env.bool("DEBUG", False)
+VERSION = "0.1.0"
+
+
+def refuse(setting: str, why: str) -> None:
+    """Stop a production start with one sentence that names the setting."""
+    message = f"{setting} {why}"
+    raise ImproperlyConfigured(message)
+
+
+def secret(setting: str, kept_as: str) -> str:
+    """A secret of the installation: from the environment, or (outside production) made once and kept under var/."""
+    value: str = env.str(setting, "").strip()
+    if PRODUCTION:
+        if not value:
+            refuse(
+                setting, "is not set; production needs a secret of its own (manage.py new_secrets prints a fresh set)"
+            )
+        if len(value) < 32 or value.lower().startswith(("change", "default", "insecure", "secret", "test", "example")):
+            refuse(setting, "is too weak or a placeholder; use at least 32 random characters")
+        return value
+    return value or installation.kept_secret(DATA_DIR, kept_as)
+
+
+DATA_DIR = Path(env.str("DATA_DIR", str(BASE_DIR / "var")))
+if not PRODUCTION:
+    installation.data_folder(DATA_DIR)
+if PRODUCTION and DEBUG:
+    refuse("DEBUG", "is on; production never shows its inside to strangers, switch it off")
+
+# --- Secrets ----------------------------------------------------------------------------------------------------------
+
+SECRET_KEY = secret("SECRET_KEY", "secret_key")
+SECRET_KEY_FALLBACKS = env.list("SECRET_KEY_FALLBACKS", default=[])
+# Newest first, comma separated: for hashes of API keys, and the seal on credentials. Older ones stay until rotated out.
+API_KEY_PEPPERS = [pepper.strip() for pepper in secret("API_KEY_PEPPERS", "api_key_pepper").split(",")]
+ENCRYPTION_KEYS = [key.strip() for key in secret("ENCRYPTION_KEYS", "encryption_key").split(",")]
+
+# --- Hosts and proxies ------------------------------------------------------------------------------------------------
+
+# The installation's own hosts. Storefronts bring theirs as rows; accounts.access decides and answers 421 to the rest,
+# so Django's own list stays open.
+PLATFORM_HOSTS = env.list("PLATFORM_HOSTS", default=[] if PRODUCTION else ["localhost", "127.0.0.1", "[::1]"])
+if PRODUCTION and (not PLATFORM_HOSTS or any("*" in host for host in PLATFORM_HOSTS)):
+    refuse("PLATFORM_HOSTS", "must name this installation's own hosts, without wildcards: gate.example.com")
+ALLOWED_HOSTS = ["*"]
+PUBLIC_SCHEME = env.str("PUBLIC_SCHEME", "https" if PRODUCTION else "http")
+PUBLIC_PORT = env.int("PUBLIC_PORT", 0)  # appended to links when it is not the scheme's own
+# Only these may tell us a client's address (X-Forwarded-For) and country (COUNTRY_HEADER).
+TRUSTED_PROXIES = [ipaddress.ip_network(network) for network in env.list("TRUSTED_PROXIES", default=[])]
+COUNTRY_HEADER = env.str("COUNTRY_HEADER", "")
+CORS_ALLOWED_ORIGINS = env.list("CORS_ALLOWED_ORIGINS", default=[])
+CORS_URLS_REGEX = r"^/(api|v1|v1beta|ai-proxy|models|user)/"
+
+# --- Rooms ------------------------------------------------------------------------------------------------------------
+
+INSTALLED_APPS = [
+    "config.apps.ConfigConfig",
+    "desk.apps.DeskConfig",
+    "dashboard.apps.DashboardConfig",
+    "analytics.apps.AnalyticsConfig",
+    "gateway.apps.GatewayConfig",
+    "billing.apps.BillingConfig",
+    "accounts.apps.AccountsConfig",
+    "plumbing.apps.PlumbingConfig",
+    *(["sandbox.apps.SandboxConfig"] if SANDBOX else []),
+    "unfold",
+    "unfold.contrib.filters",
+    "unfold.contrib.forms",
+    "django.contrib.admin",
+    "django.contrib.auth",
+    "django.contrib.contenttypes",
+    "django.contrib.sessions",
+    "django.contrib.messages",
+    "django.contrib.staticfiles",
+    "django.contrib.humanize",
+    "allauth",
+    "allauth.account",
+    "allauth.mfa",
+    "allauth.socialaccount",
+    "allauth.socialaccount.providers.github",
+    "allauth.socialaccount.providers.google",
+    "allauth.usersessions",
+    "corsheaders",
+    "csp",
+    "django_filters",
+    "django_htmx",
+    "drf_spectacular",
+    "drf_spectacular_sidecar",
+    "rest_framework",
+]
+
+MIDDLEWARE = [
+    "plumbing.requests.RequestMiddleware",
+    "django.middleware.security.SecurityMiddleware",
+    "whitenoise.middleware.WhiteNoiseMiddleware",
+    "accounts.middleware.StorefrontMiddleware",
+    "corsheaders.middleware.CorsMiddleware",
+    "csp.middleware.CSPMiddleware",
+    "django.contrib.sessions.middleware.SessionMiddleware",
+    "django.middleware.common.CommonMiddleware",
+    "django.middleware.csrf.CsrfViewMiddleware",
+    "django.contrib.auth.middleware.AuthenticationMiddleware",
+    "django.contrib.messages.middleware.MessageMiddleware",
+    "django.middleware.clickjacking.XFrameOptionsMiddleware",
+    "allauth.account.middleware.AccountMiddleware",
+    "allauth.usersessions.middleware.UserSessionsMiddleware",
+    "django_htmx.middleware.HtmxMiddleware",
+    "accounts.middleware.SeatMiddleware",
+]
+
+ROOT_URLCONF = "config.urls"
+ASGI_APPLICATION = "config.asgi.application"
+TEMPLATES: list[dict[str, Any]] = [
+    {
+        "BACKEND": "django.template.backends.django.DjangoTemplates",
+        "DIRS": [BASE_DIR / "templates"],
+        "APP_DIRS": True,
+        "OPTIONS": {
+            "context_processors": [
+                "django.template.context_processors.request",
+                "django.contrib.auth.context_processors.auth",
+                "django.contrib.messages.context_processors.messages",
+                "accounts.context.storefront",
+            ],
+        },
+    },
+]
+FORM_RENDERER = "django.forms.renderers.DjangoTemplates"
+
+# --- Database and cache -----------------------------------------------------------------------------------------------
+
+_embedded_database = f"sqlite:///{DATA_DIR / env.str('DB_NAME', 'tollgate.db')}"
+if PRODUCTION and not env.str("DATABASE_URL", ""):
+    refuse("DATABASE_URL", "is not set; production keeps its books in PostgreSQL: postgres://user:password@host/name")
+DATABASES: dict[str, dict[str, Any]] = {"default": env.db_url("DATABASE_URL", default=_embedded_database)}
+DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
+if DATABASES["default"]["ENGINE"].endswith("sqlite3"):
+    DATABASES["default"]["TEST"] = {"NAME": DATA_DIR / "test.db"}  # a file, as in life: threads share it, tests copy it
+    DATABASES["default"]["OPTIONS"] = {
+        "transaction_mode": "IMMEDIATE",
+        "timeout": 20,
+        "init_command": "PRAGMA journal_mode=WAL; PRAGMA synchronous=FULL; PRAGMA foreign_keys=ON;",
+    }
+else:
+    DATABASES["default"]["CONN_MAX_AGE"] = env.int("DATABASE_CONNECTION_AGE_S", 60)
+    DATABASES["default"]["CONN_HEALTH_CHECKS"] = True
+
+_redis_host = env.str("REDIS_HOST", "")
+_redis_password = env.str("REDIS_PASSWORD", "")
+_redis_login = f":{_redis_password}@" if _redis_password else ""
+REDIS_URL = env.str("REDIS_URL", f"redis://{_redis_login}{_redis_host}:6379/0" if _redis_host else "")
+CACHES: dict[str, dict[str, Any]] = {
+    "default": {
+        "BACKEND": "django.core.cache.backends.redis.RedisCache",
+        "LOCATION": REDIS_URL,
+        "KEY_PREFIX": "tollgate",
+    }
+    if REDIS_URL
+    else {"BACKEND": "django.core.cache.backends.locmem.LocMemCache"}
+}
+if PRODUCTION and not REDIS_URL and env.int("WEB_CONCURRENCY", 1) > 1:
+    refuse("REDIS_URL", "is not set and WEB_CONCURRENCY is above 1; limits of several processes need Redis")
+
+# --- Background -------------------------------------------------------------------------------------------------------
+
+CELERY_BROKER_URL = env.str("CELERY_BROKER_URL", REDIS_URL or "memory://")
+CELERY_TASK_IGNORE_RESULT = True
+CELERY_TASK_ACKS_LATE = True
+CELERY_TASK_DEFAULT_QUEUE = "tollgate"
+CELERY_WORKER_PREFETCH_MULTIPLIER = 1
+CELERY_BROKER_CONNECTION_RETRY_ON_STARTUP = True
+CELERY_TIMEZONE = "UTC"
+CELERY_BEAT_SCHEDULE: dict[str, dict[str, Any]] = {}
+
+# --- People -----------------------------------------------------------------------------------------------------------
+
+AUTH_USER_MODEL = "accounts.User"
+AUTHENTICATION_BACKENDS = ["allauth.account.auth_backends.AuthenticationBackend"]
+PASSWORD_HASHERS = [
+    "django.contrib.auth.hashers.Argon2PasswordHasher",
+    "django.contrib.auth.hashers.PBKDF2PasswordHasher",
+]
+AUTH_PASSWORD_VALIDATORS = [
+    {"NAME": "django.contrib.auth.password_validation.UserAttributeSimilarityValidator"},
+    {"NAME": "django.contrib.auth.password_validation.MinimumLengthValidator", "OPTIONS": {"min_length": 10}},
+    {"NAME": "django.contrib.auth.password_validation.CommonPasswordValidator"},
+    {"NAME": "django.contrib.auth.password_validation.NumericPasswordValidator"},
+]
+LOGIN_URL = "account_login"
+LOGIN_REDIRECT_URL = "/app/"
+LOGOUT_REDIRECT_URL = "/"
+ACCOUNT_ADAPTER = "accounts.signup.AccountAdapter"
+ACCOUNT_LOGIN_METHODS = {"email"}
+ACCOUNT_SIGNUP_FIELDS = ["email*", "password1*"]
+ACCOUNT_USER_MODEL_USERNAME_FIELD = None
+ACCOUNT_EMAIL_VERIFICATION = "mandatory"
+ACCOUNT_EMAIL_VERIFICATION_BY_CODE_ENABLED = True
+ACCOUNT_PREVENT_ENUMERATION = True
+ACCOUNT_UNIQUE_EMAIL = True
+ACCOUNT_CHANGE_EMAIL = True
+ACCOUNT_EMAIL_NOTIFICATIONS = True
+ACCOUNT_REAUTHENTICATION_REQUIRED = True
+ACCOUNT_LOGIN_BY_CODE_ENABLED = True
+ACCOUNT_SESSION_REMEMBER = True
+ACCOUNT_DEFAULT_HTTP_PROTOCOL = PUBLIC_SCHEME
+ACCOUNT_RATE_LIMITS = {
+    "login": "30/m/ip",
+    "login_failed": "10/m/ip,5/5m/key",
+    "signup": "20/m/ip",
+    "reset_password": "20/m/ip,5/m/key",
+    "reset_password_from_key": "20/m/ip",
+    "confirm_email": "1/10s/key",
+    "change_password": "5/m/user",
+    "manage_email": "10/m/user",
+    "reauthenticate": "10/m/user",
+    "change_phone": "1/m/user",
+    "verify_phone": "10/m/user",
+    "request_login_code": "20/m/ip,3/m/key",
+}
+MFA_SUPPORTED_TYPES = ["totp", "webauthn", "recovery_codes"]
+MFA_PASSKEY_LOGIN_ENABLED = True
+MFA_PASSKEY_SIGNUP_ENABLED = False
+MFA_TOTP_ISSUER = "Tollgate"
+MFA_WEBAUTHN_ALLOW_INSECURE_ORIGIN = not PRODUCTION
+SOCIALACCOUNT_ADAPTER = "accounts.signup.SocialAccountAdapter"
+SOCIALACCOUNT_EMAIL_AUTHENTICATION = False  # linking needs a signed-in session of the account it joins
+SOCIALACCOUNT_LOGIN_ON_GET = False
+SOCIALACCOUNT_PROVIDERS: dict[str, dict[str, Any]] = {
+    name: {"APP": {"client_id": client_id, "secret": env.str(f"{name.upper()}_CLIENT_SECRET", "")}}
+    for name in ("github", "google")
+    if (client_id := env.str(f"{name.upper()}_CLIENT_ID", ""))
+}
+USERSESSIONS_TRACK_ACTIVITY = True
+
+SESSION_COOKIE_NAME = "tollgate_session"
+SESSION_COOKIE_HTTPONLY = True
+SESSION_COOKIE_SAMESITE = "Lax"
+SESSION_COOKIE_SECURE = PUBLIC_SCHEME == "https"
+SESSION_COOKIE_AGE = 60 * 60 * 24 * 14
+CSRF_COOKIE_NAME = "tollgate_csrf"
+CSRF_COOKIE_HTTPONLY = True
+CSRF_COOKIE_SECURE = PUBLIC_SCHEME == "https"
+CSRF_FAILURE_VIEW = "config.errors.csrf_failure"
+SECURE_SSL_REDIRECT = False  # the proxy in front does that; a gateway never redirects a secret
+SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https") if TRUSTED_PROXIES else None
+SECURE_HSTS_SECONDS = 31_536_000 if PUBLIC_SCHEME == "https" else 0
+SECURE_REFERRER_POLICY = "strict-origin-when-cross-origin"
+X_FRAME_OPTIONS = "DENY"
+DATA_UPLOAD_MAX_MEMORY_SIZE = 1_048_576  # pages and the management API; the gateway has its own cap
+DATA_UPLOAD_MAX_NUMBER_FIELDS = 500
+
+CONTENT_SECURITY_POLICY = {
+    "DIRECTIVES": {
+        "default-src": [SELF],
+        "script-src": [SELF, NONCE],
+        "style-src": [SELF, NONCE],
+        "img-src": [SELF, "data:"],
+        "font-src": [SELF],
+        "connect-src": [SELF],
+        "object-src": [NONE],
+        "base-uri": [NONE],
+        "form-action": [SELF],
+        "frame-ancestors": [NONE],
+    },
+}
+
+# --- Management API ---------------------------------------------------------------------------------------------------
+
+REST_FRAMEWORK = {
+    "DEFAULT_AUTHENTICATION_CLASSES": [
+        "accounts.authentication.KeyAuthentication",
+        "accounts.authentication.SessionAuthentication",
+    ],
+    "DEFAULT_PERMISSION_CLASSES": ["rest_framework.permissions.IsAuthenticated"],
+    "DEFAULT_PAGINATION_CLASS": "plumbing.pagination.CursorPagination",
+    "DEFAULT_FILTER_BACKENDS": ["django_filters.rest_framework.DjangoFilterBackend"],
+    "DEFAULT_PARSER_CLASSES": ["plumbing.parsers.StrictJSONParser"],
+    "DEFAULT_RENDERER_CLASSES": ["rest_framework.renderers.JSONRenderer"],
+    "DEFAULT_SCHEMA_CLASS": "drf_spectacular.openapi.AutoSchema",
+    "EXCEPTION_HANDLER": "plumbing.problems.exception_handler",
+    "DEFAULT_THROTTLE_RATES": {"management": "600/min", "address": "1200/min"},
+    "PAGE_SIZE": 50,
+    "UNAUTHENTICATED_USER": "django.contrib.auth.models.AnonymousUser",
+}
+SPECTACULAR_SETTINGS = {
+    "TITLE": "Tollgate management API",
+    "DESCRIPTION": "Organizations, members, invitations and keys. Sign in with a session or a management key.",
+    "VERSION": VERSION,
+    "SERVE_INCLUDE_SCHEMA": False,
+    "SWAGGER_UI_DIST": "SIDECAR",
+    "SWAGGER_UI_FAVICON_HREF": "SIDECAR",
+    "REDOC_DIST": "SIDECAR",
+    "SCHEMA_PATH_PREFIX": "/api/v1",
+    "COMPONENT_SPLIT_REQUEST": True,
+}
+
+# --- Mail and notices -------------------------------------------------------------------------------------------------
+
+DEFAULT_FROM_EMAIL = env.str("DEFAULT_FROM_EMAIL", "Tollgate <no-reply@localhost>")
+SERVER_EMAIL = DEFAULT_FROM_EMAIL
+if _email_url := env.str("EMAIL_URL", ""):
+    vars().update(env.email_url_config(_email_url))
+elif PRODUCTION:
+    refuse("EMAIL_URL", "is not set; sign-up needs mail: smtp+tls://user:password@mail.example.com:587")
+else:
+    EMAIL_BACKEND = "plumbing.mailbox.MailboxBackend"  # letters are kept under var/mail and shown at /mailbox
+
+# --- Words, static files, logs ----------------------------------------------------------------------------------------
+
+LANGUAGE_CODE = "en-us"
+TIME_ZONE = "UTC"
+USE_I18N = True
+USE_TZ = True
+STATIC_URL = "static/"
+STATIC_ROOT = Path(env.str("STATIC_ROOT", str(BASE_DIR / "staticfiles")))
+STATICFILES_DIRS = [BASE_DIR / "static"]
+WHITENOISE_USE_FINDERS = not PRODUCTION
+STORAGES = {
+    "default": {"BACKEND": "django.core.files.storage.FileSystemStorage"},
+    "staticfiles": {
+        "BACKEND": "whitenoise.storage.CompressedManifestStaticFilesStorage"
+        if PRODUCTION
+        else "django.contrib.staticfiles.storage.StaticFilesStorage"
+    },
+}
+LOG_LEVEL = env.str("LOG_LEVEL", "INFO")
+LOGGING_CONFIG = "plumbing.logs.configure"
+LOGGING = {"level": LOG_LEVEL, "json": PRODUCTION}
+METRICS_TOKEN = env.str("METRICS_TOKEN", "")  # empty: /metrics answers 404
+SENTRY_DSN = env.str("SENTRY_DSN", "")
+
+# --- What other rooms read --------------------------------------------------------------------------------------------
+
+# Leaked-key reports are verified against this key (PEM, ECDSA P-256, GitHub's format); empty: the endpoint answers 503.
+SECRET_SCANNING_PUBLIC_KEY = env.str("SECRET_SCANNING_PUBLIC_KEY", "", multiline=True)
+STRIPE_SECRET_KEY = env.str("STRIPE_SECRET_KEY", "")
+STRIPE_WEBHOOK_SECRET = env.str("STRIPE_WEBHOOK_SECRET", "")
+STRIPE_API_BASE = env.str("STRIPE_API_BASE", "")
+if PRODUCTION and STRIPE_SECRET_KEY and not STRIPE_WEBHOOK_SECRET.strip():
+    refuse("STRIPE_WEBHOOK_SECRET", "is empty while STRIPE_SECRET_KEY is set; unsigned webhooks are never believed")
+# Upstream accounts made on first start from keys in the environment; further ones are rows.
+PROVIDER_KEYS = {
+    kind: key
+    for kind, name in {
+        "openai": "OPENAI_API_KEY",
+        "anthropic": "ANTHROPIC_API_KEY",
+        "google": "GOOGLE_API_KEY",
+        "openrouter": "OPENROUTER_API_KEY",
+        "elevenlabs": "ELEVENLABS_API_KEY",
+        "suno": "SUNO_API_KEY",
+    }.items()
+    if (key := env.str(name, "").strip())
+}
+OPENROUTER_SITE_URL = env.str("OPENROUTER_SITE_URL", "")
+OPENROUTER_SITE_NAME = env.str("OPENROUTER_SITE_NAME", "")
+# The default storefront's first price plan (0.10 is USD of profit per package order; see the presets in billing).
+TOKEN_MARKUP_PERCENTAGE = env.str("TOKEN_MARKUP_PERCENTAGE", "25")
+MIN_PROFIT_MARGIN = env.str("MIN_PROFIT_MARGIN", "0.10")
+BULK_DISCOUNT_THRESHOLD = env.int("BULK_DISCOUNT_THRESHOLD", 1_000_000)
+BULK_DISCOUNT_PERCENTAGE = env.str("BULK_DISCOUNT_PERCENTAGE", "5")
+# Telegram storefront (comes later): the bot's token and its administrators' ids.
+TELEGRAM_BOT_TOKEN = env.str("TOKEN", "")
+TELEGRAM_ADMIN_IDS = env.list("ADMIN_ID_LIST", cast=int, default=[])
+RAPIDAPI_SECRET = env.str("RAPIDAPI_SECRET", "")

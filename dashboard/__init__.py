@@ -1,0 +1,1 @@
+"""The customer's pages: from the first visit to the last receipt."""

@@ -1,0 +1,1 @@
+"""The call itself: front doors, dialects, providers, metering."""

@@ -1,0 +1,75 @@
+"""Errors for people and programs: one sentence, one code, one request id, in the form the sender understands.
+
+Promise: a browser gets a page, anything else gets JSON ``{"error": {"code", "message", "request_id"}}``; neither says
+anything about our inside.
+"""
+
+from typing import Any
+
+from django.core.exceptions import ValidationError
+from django.http import HttpRequest, HttpResponse, JsonResponse
+from django.shortcuts import render
+from rest_framework import exceptions, serializers
+from rest_framework.response import Response
+from rest_framework.views import exception_handler as framework_handler
+
+API_PREFIXES = (
+    "/api/",
+    "/v1/",
+    "/v1beta/",
+    "/ai-proxy/",
+    "/user/",
+    "/models/",
+    "/health",
+    "/ready",
+    "/metrics",
+    "/openapi.json",
+)
+
+
+def answer(request: HttpRequest, status: int, code: str, message: str) -> HttpResponse:
+    """Say what went wrong."""
+    if wants_json(request):
+        body = {"error": {"code": code, "message": message, "request_id": getattr(request, "request_id", "")}}
+        return JsonResponse(body, status=status)
+    return render(request, f"errors/{status}.html", {"code": code, "message": message}, status=status)
+
+
+def wants_json(request: HttpRequest) -> bool:
+    """Whether the sender is a program rather than a browser."""
+    if request.path.startswith(API_PREFIXES):
+        return True
+    return not request.accepts("text/html")
+
+
+def exception_handler(error: Exception, context: dict[str, Any]) -> Response | None:
+    """The management API's errors in the same form; a field's own messages stand under ``fields``."""
+    if isinstance(error, ValidationError):
+        error = exceptions.ValidationError(serializers.as_serializer_error(error))
+    response = framework_handler(error, context)
+    if response is None:
+        return None
+    request_id = getattr(context["request"], "request_id", "")
+    code = getattr(error, "default_code", "not_found" if response.status_code == 404 else "error")
+    body: dict[str, Any] = {"code": code, "message": _sentence(response.data), "request_id": request_id}
+    if isinstance(error, exceptions.ValidationError):
+        body |= {"code": "invalid", "message": _first_sentence(response.data), "fields": response.data}
+    response.data = {"error": body}
+    return response
+
+
+def _sentence(data: Any) -> str:
+    return (
+        str(data.get("detail", "This request was refused.")) if isinstance(data, dict) else "This request was refused."
+    )
+
+
+def _first_sentence(data: Any) -> str:
+    """The first field that is wrong, by name, and why."""
+    if isinstance(data, dict) and data:
+        name, messages = next(iter(data.items()))
+        prefix = "" if name == "non_field_errors" else f"{name}: "
+        return prefix + _first_sentence(messages)
+    if isinstance(data, list) and data:
+        return _first_sentence(data[0])
+    return str(data)

@@ -1,0 +1,123 @@
+"""The cast and the stage: alice owns an organization, bob belongs to it, charlie must never see it.
+
+The ledger's insert-only triggers have no off switch, so tests that commit do not empty tables: they put the whole
+database back from a copy (a file on SQLite, a template database on PostgreSQL) taken right after the migrations.
+"""
+
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from django.core.cache import cache
+from django.db import connection, connections
+from django.test import TransactionTestCase
+
+from tests import factories
+
+
+@pytest.fixture(scope="session")
+def django_db_setup(django_db_setup: None, django_db_blocker: Any) -> Iterator[None]:
+    """After the migrations, keep a copy to return to."""
+    with django_db_blocker.unblock():
+        stage = _Stage()
+        stage.keep()
+    TransactionTestCase._fixture_teardown = lambda case: stage.restore()  # type: ignore[method-assign]
+    yield
+    with django_db_blocker.unblock():
+        stage.discard()
+
+
+class _Stage:
+    """The pristine copy of the test database."""
+
+    def __init__(self) -> None:
+        self.name = str(connection.settings_dict["NAME"])
+        self.copy = f"{self.name}_pristine"
+
+    def keep(self) -> None:
+        connections.close_all()
+        if connection.vendor == "sqlite":
+            _checkpoint()
+            shutil.copyfile(self.name, self.copy)
+        else:
+            self._outside(
+                f'DROP DATABASE IF EXISTS "{self.copy}"', f'CREATE DATABASE "{self.copy}" TEMPLATE "{self.name}"'
+            )
+
+    def restore(self) -> None:
+        connections.close_all()
+        if connection.vendor == "sqlite":
+            for suffix in ("-wal", "-shm"):
+                Path(self.name + suffix).unlink(missing_ok=True)
+            shutil.copyfile(self.copy, self.name)
+        else:
+            self._outside(
+                f'DROP DATABASE "{self.name}" WITH (FORCE)', f'CREATE DATABASE "{self.name}" TEMPLATE "{self.copy}"'
+            )
+
+    def discard(self) -> None:
+        connections.close_all()
+        if connection.vendor == "sqlite":
+            Path(self.copy).unlink(missing_ok=True)
+        else:
+            self._outside(f'DROP DATABASE IF EXISTS "{self.copy}"')
+
+    def _outside(self, *statements: str) -> None:
+        with connection._nodb_cursor() as cursor:  # type: ignore[attr-defined]
+            for statement in statements:
+                cursor.execute(statement)
+
+
+def _checkpoint() -> None:
+    with connection.cursor() as cursor:
+        cursor.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+    connections.close_all()
+
+
+@pytest.fixture(autouse=True)
+def _fresh_cache() -> Iterator[None]:
+    """Rate limits and cached answers never travel from one test to the next."""
+    yield
+    cache.clear()
+
+
+@pytest.fixture
+def shop(db: None) -> Any:
+    """The default storefront."""
+    return factories.make_storefront(is_default=True)
+
+
+@pytest.fixture
+def other_shop(db: None) -> Any:
+    """A second storefront on a host of its own."""
+    return factories.make_storefront(name="Canary Shop", host="canary.test")
+
+
+@pytest.fixture
+def alice(shop: Any) -> Any:
+    """Owns ``organization``."""
+    return factories.make_user("alice@example.com", name="Alice")
+
+
+@pytest.fixture
+def organization(shop: Any, alice: Any) -> Any:
+    """Alice's organization."""
+    return factories.make_organization(storefront=shop, owner=alice, name="Alice & Co")
+
+
+@pytest.fixture
+def bob(organization: Any) -> Any:
+    """A developer in alice's organization."""
+    user = factories.make_user("bob@example.com", name="Bob")
+    factories.make_membership(organization, user, role="developer")
+    return user
+
+
+@pytest.fixture
+def charlie(shop: Any) -> Any:
+    """Owns another organization and must never see alice's."""
+    user = factories.make_user("charlie@example.com", name="Charlie")
+    factories.make_organization(storefront=shop, owner=user, name="Charlie Ltd")
+    return user

@@ -1,0 +1,67 @@
+"""Small functions that make one row each, with good defaults."""
+
+from typing import Any
+
+from allauth.account.models import EmailAddress
+
+from accounts import keys, organizations, trail
+from accounts.models import ApiKey, Membership, Organization, Storefront, StorefrontDomain, StorefrontStaff, User
+from accounts.models.keys import KeyKind
+from plumbing.identifiers import new_id
+
+PASSWORD = "correct horse battery staple"
+
+
+def make_storefront(*, name: str = "Tollgate", host: str = "", is_default: bool = False, **fields: Any) -> Storefront:
+    """A shop; with a host of its own unless it is the default one."""
+    if is_default and (found := Storefront.objects.filter(is_default=True).first()):
+        return found
+    fields.setdefault("slug", new_id("shop")[5:17])
+    storefront = Storefront.objects.create(name=name, is_default=is_default, **fields)
+    if host:
+        StorefrontDomain.objects.create(storefront=storefront, host=host, is_primary=True)
+    return storefront
+
+
+def make_user(email: str = "", *, password: str | None = PASSWORD, **fields: Any) -> User:
+    """A person whose mailbox is verified."""
+    user = User.objects.create_user(email or f"{new_id('u')[2:12]}@example.com", password, **fields)
+    EmailAddress.objects.create(user=user, email=user.email, verified=True, primary=True)
+    return user
+
+
+def make_staff(storefront: Storefront | None = None, email: str = "", *, can_change: bool = True) -> User:
+    """The platform's staff, or one storefront's."""
+    if storefront is None:
+        return make_user(email, is_staff=True, is_superuser=True)
+    user = make_user(email)
+    StorefrontStaff.objects.create(storefront=storefront, user=user, can_change=can_change)
+    return user
+
+
+def make_organization(*, storefront: Storefront, owner: User | None = None, name: str = "Acme") -> Organization:
+    """A customer with an owner."""
+    return organizations.create(storefront=storefront, owner=owner or make_user(), name=name, source=trail.SYSTEM)
+
+
+def make_membership(organization: Organization, user: User | None = None, *, role: str = "developer") -> Membership:
+    """A place in an organization."""
+    return Membership.objects.create(organization=organization, user=user or make_user(), role=role)
+
+
+def make_key(
+    organization: Organization, *, kind: KeyKind = KeyKind.INFERENCE, label: str = "test key", **bounds: Any
+) -> tuple[ApiKey, str]:
+    """A key and its secret."""
+    owner = organization.memberships.order_by("id").first()
+    assert owner is not None
+    minted = keys.create(
+        organization=organization,
+        storefront=None,
+        made_by=owner.user,
+        kind=kind,
+        label=label,
+        source=trail.SYSTEM,
+        **bounds,
+    )
+    return minted.key, minted.secret
