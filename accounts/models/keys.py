@@ -18,7 +18,7 @@ class KeyKind(models.TextChoices):
 
 
 class ApiKey(TenantModel, SpendCaps, RateLimits):
-    """One key. Inference and management keys belong to an organization; operator keys to a storefront or the platform."""
+    """One key. Inference and management keys belong to an organization; operator keys to a shop or the platform."""
 
     public_id = public_id("key")
     kind = models.CharField(max_length=10, choices=KeyKind, default=KeyKind.INFERENCE)
