@@ -26,8 +26,14 @@ def main() -> int:
         return proof.main(sys.argv[2:])
     os.environ.setdefault("DJANGO_SETTINGS_MODULE", "config.settings")
     os.environ.setdefault("TOLLGATE_MODE", "embedded")
+    from django.conf import settings
+    from django.core.exceptions import ImproperlyConfigured
     from django.core.management import execute_from_command_line
 
+    try:
+        settings.INSTALLED_APPS  # noqa: B018 - reading one setting reads them all
+    except ImproperlyConfigured as error:
+        sys.exit(f"tollgate: {error}")
     execute_from_command_line(sys.argv)
     return 0
 

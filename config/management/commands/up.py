@@ -1,0 +1,113 @@
+"""Start a whole installation on this machine: database, shop, server and background work, in one process tree."""
+
+import os
+import socket
+import threading
+import time
+import urllib.error
+import urllib.request
+from argparse import ArgumentParser
+from typing import Any
+
+from django.conf import settings
+from django.core.management import call_command
+from django.core.management.base import BaseCommand, CommandError
+from django.db import connection, connections
+from granian import Granian
+from granian.constants import Interfaces
+from granian.log import LogLevels
+
+from accounts import opening
+
+PATIENCE_S = 60
+DRAIN_S = 60
+
+
+class Command(BaseCommand):
+    help = "Serve Tollgate on this machine; the first start makes a shop, an operator and a key, and prints them once."
+    requires_system_checks: list[str] = []
+
+    def add_arguments(self, parser: ArgumentParser) -> None:
+        parser.add_argument("--port", type=int, default=8000)
+        parser.add_argument("--host", default="127.0.0.1")
+
+    def handle(self, *, host: str, port: int, **options: Any) -> None:
+        if settings.MODE != "embedded":
+            message = "up runs the embedded mode; in production start an ASGI server on config.asgi:application"
+            raise CommandError(message)
+        os.umask(0o077)  # what an installation keeps is its owner's alone
+        _claim(host, port)
+        call_command("migrate", interactive=False, verbosity=0)
+        made = opening.open_shop()
+        connections.close_all()
+        os.environ.setdefault("PLATFORM_HOSTS", ",".join(dict.fromkeys([*settings.PLATFORM_HOSTS, host])))
+        os.environ.setdefault("PUBLIC_PORT", str(port))
+        shown_host = "127.0.0.1" if host in {"0.0.0.0", "::", ""} else host  # noqa: S104 - compared, not bound
+        greeting = threading.Thread(target=self._greet, args=(f"http://{shown_host}:{port}", made), daemon=True)
+        greeting.start()
+        serve(host, port)
+        self.stdout.write("Stopped. Everything is kept; the next start continues here.")
+
+    def _greet(self, address: str, made: opening.Opening) -> None:
+        """Once the server answers, say where it is and what this start made."""
+        deadline = time.monotonic() + PATIENCE_S
+        while not _answers(f"{address}/ready"):
+            if time.monotonic() > deadline:
+                self.stderr.write("The server has not become ready; its log above says why.")
+                return
+            time.sleep(0.05)
+        lines = ["", f"  Tollgate is open     {address}", f"  Operator's desk      {address}/admin/"]
+        if made.operator_password:
+            lines.append(f"  Operator sign-in     {opening.OPERATOR_EMAIL}  {made.operator_password}")
+        if made.key_secret:
+            lines += [
+                f"  First API key        {made.key_secret}",
+                "",
+                "  Try it:",
+                f'  curl -s {address}/api/v1/me -H "Authorization: Bearer {made.key_secret}"',
+            ]
+        if made.operator_password or made.key_secret:
+            lines += ["", "  Password and key are shown this once; only their hashes are kept."]
+        lines += [
+            f"  Database             {connection.vendor}, secrets and letters in {settings.DATA_DIR}",
+            "  Stop with Ctrl-C.",
+            "",
+        ]
+        self.stdout.write("\n".join(lines))
+        self.stdout.flush()
+
+
+def serve(host: str, port: int) -> None:
+    """Run the one server process until it is told to stop, then drain it."""
+    Granian(
+        "config.asgi:application",
+        address=host,
+        port=port,
+        interface=Interfaces.ASGI,
+        workers=1,
+        workers_kill_timeout=DRAIN_S,
+        log_level=LogLevels.warning,
+        log_access=False,
+        websockets=False,
+    ).serve()
+
+
+def _claim(host: str, port: int) -> None:
+    """Refuse a port that is taken, or an address that is not ours, before anything is started."""
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    with socket.socket(family, socket.SOCK_STREAM) as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((host, port))
+        except (OSError, OverflowError) as error:
+            reason = getattr(error, "strerror", None) or str(error)
+            message = f"port {port} on {host} cannot be used ({reason}); choose another with --port"
+            raise CommandError(message) from error
+
+
+def _answers(url: str) -> bool:
+    try:
+        with urllib.request.urlopen(url, timeout=2) as answer:  # noqa: S310 - our own loopback address
+            return bool(answer.status == 200)
+    except (urllib.error.URLError, OSError):
+        return False
