@@ -132,8 +132,7 @@ def usual_per(unit: str) -> int:
 def book_of(rates: Sequence[Row]) -> Book:
     """The price of one unit, by key."""
     return {
-        key_of(rate): exact(rate["price"]).over(Ratio(rate.get("per", usual_per(key_of(rate)[3]))))
-        for rate in rates
+        key_of(rate): exact(rate["price"]).over(Ratio(rate.get("per", usual_per(key_of(rate)[3])))) for rate in rates
     }
 
 
@@ -240,9 +239,7 @@ def highest_known(vector: Row, line: Line) -> Ratio:
 
 
 def cost_of(lines: Sequence[Line], rates: Rates) -> Ratio | None:
-    known = [
-        rate.times(Ratio(line.quantity)) for line, rate in zip(lines, rates, strict=True) if rate is not None
-    ]
+    known = [rate.times(Ratio(line.quantity)) for line, rate in zip(lines, rates, strict=True) if rate is not None]
     return total(known) if len(known) == len(rates) else None
 
 
@@ -316,7 +313,7 @@ def plan_for(vector: Row) -> dict[str, Any]:
     if {"multiplier", "percent"} & set(override):
         plan.pop("multiplier", None)
         plan.pop("percent", None)
-    return plan | override
+    return {**plan, **override}
 
 
 def modified(price: Ratio, modifiers: Row) -> Ratio:
@@ -393,10 +390,10 @@ def adjustments(lines: Sequence[Line], priced: Priced) -> dict[str, Any]:
 
 
 def unit_prices(plan: Row, lines: Sequence[Line], rates: Rates) -> dict[str, str | None]:
-    """The price of a million tokens (or of one unit) of each text line, and as a page shows it."""
+    """The price of a million tokens (or of one unit) of each text line in use, and as a page shows it."""
     prices: dict[str, str | None] = {}
     for line, rate in zip(lines, rates, strict=True):
-        if (line.modality, line.cache) == ("text", "none"):
+        if line.quantity and (line.modality, line.cache) == ("text", "none"):
             sample = line._replace(quantity=usual_per(line.unit))
             price = METHODS[plan["method"]](plan, [sample], [rate], find).price
             cents = price.times(Ratio(100)).ceiling()
@@ -466,8 +463,7 @@ def hold_rates(vector: Row, plan: Row, lines: Sequence[Line]) -> Rates:
     multiplier = service.times(peak_multiplier(card, vector.get("at")))
     books = card_books(card, input_tokens_of(lines))
     return [
-        largest([dearest(book, line) for book in books]).times(multiplier) if line.quantity else ZERO
-        for line in lines
+        largest([dearest(book, line) for book in books]).times(multiplier) if line.quantity else ZERO for line in lines
     ]
 
 

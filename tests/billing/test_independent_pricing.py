@@ -15,7 +15,9 @@ import pytest
 
 from tests.billing.independent_pricing import answer, decimal_text, exact
 
-VECTORS = {path.stem: json.loads(path.read_text("utf-8")) for path in sorted(Path(__file__).parent.glob("vectors/*.json"))}
+VECTORS = {
+    path.stem: json.loads(path.read_text("utf-8")) for path in sorted(Path(__file__).parent.glob("vectors/*.json"))
+}
 CASES = [pytest.param(row, id=f"{story}: {row['name']}") for story, rows in VECTORS.items() for row in rows]
 EVERY = [row for rows in VECTORS.values() for row in rows]
 
@@ -38,7 +40,9 @@ REQUIRED = {
     *numbered("S2", (40, 43), (45, 45)),
     *numbered("S3", (34, 34), (42, 47)),
     *numbered("S4", (1, 12), (14, 14), (16, 16), (18, 21), (28, 29), (33, 33), (35, 37)),
-    *numbered("F", (4, 5), (22, 22), (24, 24), (26, 26), (28, 28), (30, 30), (35, 41), (123, 123), (142, 142), digits=3),
+    *numbered(
+        "F", (4, 5), (22, 22), (24, 24), (26, 26), (28, 28), (30, 30), (35, 41), (123, 123), (142, 142), digits=3
+    ),
     *(f"conflict-{number}" for number in (1, 2, 3, 4, 6, 7, 8, 9)),
     *(f"preset-s{number}" for number in range(5)),
 }
