@@ -1,0 +1,231 @@
+"""Rates: a card and a plan made ready once, so that pricing many requests is a few integer multiplications.
+
+Every price becomes an integer over one common denominator, in nano-USD per single unit, one tariff per context tier.
+Nothing is approximated on the way: the integers are the engine, not a faster copy of it. Beside each tariff stands
+the dearest one reachable, from which ceilings for holds are made.
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from fractions import Fraction
+from math import lcm
+
+from billing.money import NANO_PER_USD
+from billing.pricing.cards import MILLION, Card, RateList, Unpriced, find
+from billing.pricing.plans import Plan
+from billing.pricing.reading import Fields, Malformed
+from billing.pricing.unknown import dearest_card
+from billing.pricing.usage import ALL_BUCKETS, TEXT_ANSWER, Bucket, Line
+
+Prices = Mapping[Bucket, Fraction]
+
+TOKEN_BUCKETS = frozenset(bucket for bucket in ALL_BUCKETS if bucket.unit == "token")
+
+
+@dataclass(frozen=True, slots=True)
+class Table:
+    """Prices of single units, as integers over one denominator."""
+
+    numerators: Mapping[Bucket, int]
+    denominator: int
+
+    @classmethod
+    def of(cls, prices: Prices) -> "Table":
+        """Bring exact prices to their common denominator."""
+        denominator = lcm(*(price.denominator for price in prices.values()))
+        return cls({bucket: int(price * denominator) for bucket, price in prices.items()}, denominator)
+
+    def of_line(self, line: Line) -> int:
+        """Return a line's price over the table's denominator; a line without a price is refused unless it is 0."""
+        numerator = find(self.numerators, line.bucket)
+        if numerator is not None:
+            return numerator * line.quantity
+        if line.quantity:
+            msg = f"There is no price for {line.bucket}."
+            raise Unpriced(msg)
+        return 0
+
+    def total(self, lines: Iterable[Line]) -> int:
+        """Add up lines over the table's denominator."""
+        return sum([self.of_line(line) for line in lines])
+
+
+@dataclass(frozen=True, slots=True)
+class Tariff:
+    """What one request goes by, in nano-USD: the cost (None when nobody knows it) and the plan's prices.
+
+    `ratios` says how often a token counts under an adjusted_token plan, and is None under every other method. In a
+    bound each line stands for a whole family of buckets, whose components may be rounded up one by one.
+    """
+
+    cost: Table | None
+    price: Table
+    ratios: Table | None
+    is_bound: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Terms:
+    """What a plan says about one model, its override applied."""
+
+    multiplier: Fraction
+    base_nano: Fraction
+    own_prices: Prices | None
+    min_charge_nano: int
+    billable: bool
+    allow_loss: bool
+
+    @classmethod
+    def of(cls, plan: Plan, model: str) -> "Terms":
+        """Resolve a plan for a model; a model missing from a plan's own list is unpriced."""
+        override = plan.override(model)
+        multiplier = plan.multiplier if override.multiplier is None else override.multiplier
+        return cls(
+            multiplier=multiplier or Fraction(0),
+            base_nano=(plan.base_price or Fraction(0)) * Fraction(NANO_PER_USD, MILLION),
+            own_prices=_own_prices(plan, model),
+            min_charge_nano=plan.min_charge_nano if override.min_charge_nano is None else override.min_charge_nano,
+            billable=bool(override.billable),
+            allow_loss=plan.allow_loss if override.allow_loss is None else override.allow_loss,
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Rates:
+    """One plan and one card, prepared for one model.
+
+    `tariffs` and `bounds` run from the base up through the context tiers; `thresholds` says above how many tokens
+    each next one begins.
+    """
+
+    plan: Plan
+    model: str
+    card: Card | None
+    known_cards: tuple[Card, ...]
+    terms: Terms
+    thresholds: tuple[int, ...]
+    tariffs: tuple[Tariff, ...]
+    bounds: tuple[Tariff, ...]
+
+    @classmethod
+    def of(
+        cls, *, plan: Plan, card: Card | None, model: str | None = None, known_cards: Sequence[Card] = ()
+    ) -> "Rates":
+        """Prepare a plan for a model; without a card the plan's rule for unknown models decides, or it is refused."""
+        model = model or (card.model if card is not None else None)
+        if model is None:
+            raise Malformed("An unknown model still needs its name.")
+        used = card if card is not None else _stand_in(plan, model, known_cards)
+        terms = Terms.of(plan, model)
+        costs = [] if used is None else used.nano_tables()
+        reach = range(1, len(costs) + 1)
+        return cls(
+            plan=plan,
+            model=model,
+            card=used,
+            known_cards=tuple(known_cards) if card is None and used is not None else (),
+            terms=terms,
+            thresholds=() if used is None else tuple(tier.above_tokens for tier in used.context_tiers),
+            tariffs=tuple(_tariff(terms, cost) for cost in costs) or (_tariff(terms, None),),
+            bounds=tuple(_bound(terms, costs[:count]) for count in reach) or (_bound(terms, []),),
+        )
+
+    @classmethod
+    def from_json(cls, source: object) -> "Rates":
+        """Prepare the rates of a snapshot again."""
+        fields = Fields(source, where="rates")
+        rates = cls.of(
+            plan=Plan.from_json(fields.take("plan")),
+            model=fields.text("model"),
+            card=fields.optional("card", lambda name: Card.from_json(fields.take(name))),
+            known_cards=[Card.from_json(item) for _, item in fields.items("known_cards")],
+        )
+        fields.done()
+        return rates
+
+    def to_json(self) -> dict[str, object]:
+        """Write everything these rates were made of, of the plan only what concerns the model."""
+        card = None if self.card is None or self.known_cards else self.card.to_json()
+        return {
+            "model": self.model,
+            "plan": self.plan.for_model(self.model).to_json(),
+            "card": card,
+            "known_cards": [known.to_json() for known in self.known_cards],
+        }
+
+    @property
+    def follows_cost(self) -> bool:
+        """Say whether service tier and hour, which multiply the cost, multiply the price as well."""
+        return self.card is not None and self.terms.own_prices is None
+
+
+def _stand_in(plan: Plan, model: str, known_cards: Sequence[Card]) -> Card | None:
+    """Apply the plan's rule for a model without a card: None means its tokens count one to one."""
+    if plan.on_unknown_model == "highest_known" and known_cards:
+        return dearest_card(known_cards, model=model)
+    if plan.on_unknown_model == "one_to_one":
+        return None
+    msg = f"The model {model!r} has no cost card, and plan {plan.name} refuses unknown models."
+    raise Unpriced(msg)
+
+
+def _own_prices(plan: Plan, model: str) -> Prices | None:
+    """Return the prices a plan names itself, or None when its method multiplies cost."""
+    if plan.method == "fixed_list":
+        rates = dict(plan.price_list).get(model)
+        if rates is None:
+            msg = f"Plan {plan.name} has no price for the model {model!r}."
+            raise Unpriced(msg)
+        return _by_bucket(rates)
+    if plan.method == "unit_price":
+        return _by_bucket(plan.units)
+    if plan.method == "flat_token":
+        token = (plan.price or Fraction(0)) * Fraction(NANO_PER_USD, MILLION)
+        return {**_by_bucket(plan.units), **dict.fromkeys(TOKEN_BUCKETS, token)}
+    return None
+
+
+def _by_bucket(rates: RateList) -> Prices:
+    return {rate.bucket: rate.nano_per_unit for rate in rates}
+
+
+def _tariff(terms: Terms, cost: Prices | None, *, own: Prices | None = None, is_bound: bool = False) -> Tariff:
+    own = terms.own_prices if own is None else own
+    multiplied = {bucket: price * terms.multiplier for bucket, price in (cost or {}).items()}
+    ratios = None
+    if terms.base_nano:
+        token_prices = dict.fromkeys(TOKEN_BUCKETS, terms.base_nano) if cost is None else multiplied
+        ratios = Table.of({bucket: Fraction(price, terms.base_nano) for bucket, price in token_prices.items()})
+    return Tariff(
+        cost=None if cost is None else Table.of(cost),
+        price=Table.of(multiplied if own is None else own),
+        ratios=ratios,
+        is_bound=is_bound,
+    )
+
+
+def _bound(terms: Terms, costs: Sequence[Prices]) -> Tariff:
+    own = None if terms.own_prices is None else dearest([terms.own_prices])
+    return _tariff(terms, dearest(costs) if costs else None, own=own, is_bound=True)
+
+
+def dearest(tables: Sequence[Prices]) -> dict[Bucket, Fraction]:
+    """Return for each family of buckets the dearest price any of them could have.
+
+    Input may turn out to be read from or written to a cache; an answer of any modality may also hold text and
+    reasoning. The family's bound stands under its uncached bucket.
+    """
+    bound: dict[Bucket, Fraction] = {}
+    for table in tables:
+        for bucket, price in table.items():
+            family = bucket._replace(cache="none")
+            bound[family] = max(price, bound.get(family, price))
+    return {bucket: max(price, *_texts(bound, bucket)) for bucket, price in bound.items()}
+
+
+def _texts(bound: Prices, bucket: Bucket) -> list[Fraction]:
+    """Return the prices of the text and reasoning that an answer of another kind may hold as well."""
+    if bucket.direction == "input":
+        return [bound[bucket]]
+    texts = (bucket._replace(modality=modality) for modality in TEXT_ANSWER)
+    return [bound[bucket], *(bound[text] for text in texts if text in bound)]
