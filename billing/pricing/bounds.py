@@ -1,21 +1,22 @@
 """Bounds: the most a request can cost before it is sent, and the longest answer a balance affords.
 
 A ceiling is priced by the same engine on the dearest tariff reachable: every context tier the input could reach,
-every cache class, the service tier asked for, the dearest hour until the request must have ended. Input is counted
-by bytes, and no tokenizer makes more tokens than there are bytes. What is not text is given as lines.
+every cache class, every modality that was not ruled out, the service tier asked for or the default one, the dearest
+hour until the request must have ended. Input is counted by bytes, and no tokenizer makes more tokens than there are
+bytes. What bytes do not bound is given as lines.
 """
 
 from bisect import bisect_left
 from collections import Counter
 from dataclasses import dataclass, replace
 from datetime import datetime
+from fractions import Fraction
 
-from billing.pricing.cards import Card
+from billing.pricing.cards import Card, find
 from billing.pricing.circumstances import Circumstances
 from billing.pricing.engine import ONE, Ratio, priced
-from billing.pricing.grants import uncovered
 from billing.pricing.modifiers import NO_MODIFIERS, Modifiers
-from billing.pricing.rates import Rates
+from billing.pricing.rates import Bound, Rates
 from billing.pricing.reading import MAX_QUANTITY, Fields, Malformed
 from billing.pricing.usage import MODALITIES, Bucket, Line, Usage
 
@@ -27,9 +28,10 @@ MAX_ANSWERS = 10_000
 class Bounds:
     """What a request can consume at most.
 
-    `lines` bounds what bytes do not: images, audio seconds, searches, tokens of media fetched from elsewhere. All
-    tokens of an answer, reasoning included, lie within `max_output_tokens`; `answer` is the dearest modality asked
-    for. `until` is the latest moment the request can end, where hours have prices.
+    `lines` bounds what bytes do not: images, seconds, searches, tokens of media fetched from elsewhere. All tokens
+    of an answer, reasoning included, lie within `max_output_tokens`. `question` and `answer` name the one modality
+    besides text that tokens may have (`text` for none); None rules nothing out. `until` is the latest moment the
+    request can end, where hours have prices.
     """
 
     input_bytes: int
@@ -37,7 +39,8 @@ class Bounds:
     messages: int = 0
     n: int = 1
     lines: tuple[Line, ...] = ()
-    answer: str = "text"
+    question: str | None = None
+    answer: str | None = None
     service_tier: str | None = None
     at: datetime | None = None
     until: datetime | None = None
@@ -46,56 +49,80 @@ class Bounds:
         """Refuse bounds that bind nothing."""
         counts = (self.input_bytes, self.max_output_tokens, self.messages)
         if min(counts) < 0 or max(counts) > MAX_QUANTITY or not 1 <= self.n <= MAX_ANSWERS:
-            msg = f"Bounds are whole numbers from 0 to {MAX_QUANTITY}, and n from 1 to {MAX_ANSWERS}."
+            msg = f"Bounds are whole numbers from 0 to {MAX_QUANTITY}, and n is one from 1 to {MAX_ANSWERS}."
             raise Malformed(msg)
-        if self.answer not in MODALITIES:
-            msg = f"An answer is one of {', '.join(MODALITIES)}."
+        if self.input_tokens > MAX_QUANTITY or self.output_tokens > MAX_QUANTITY:
+            msg = f"A request of more than {MAX_QUANTITY} tokens either way is refused."
             raise Malformed(msg)
         if any(line.is_tokens and line.bucket.direction == "output" for line in self.lines):
-            msg = "Tokens of the answer are bounded by max_output_tokens, not by lines."
-            raise Malformed(msg)
+            raise Malformed("Tokens of the answer are bounded by max_output_tokens, not by lines.")
 
     @classmethod
-    def from_json(cls, source: object) -> "Bounds":
-        """Read bounds, strictly."""
+    def from_json(cls, source: object, *, service_tier: str | None = None, at: datetime | None = None) -> "Bounds":
+        """Read bounds, strictly; without a limit of the client the model's default holds, never above its ceiling."""
         fields = Fields(source, where="bounds")
+        asked = fields.optional("max_output_tokens", fields.integer)
+        default, most = fields.optional("model", lambda name: _read_model(fields.take(name))) or (None, None)
+        limits = [limit for limit in (default if asked is None else asked, most) if limit is not None]
+        if not limits:
+            raise Malformed("bounds: without 'max_output_tokens' the model's own limits are needed.")
         bounds = cls(
             input_bytes=fields.integer("input_bytes"),
-            max_output_tokens=fields.integer("max_output_tokens"),
+            max_output_tokens=min(limits),
             messages=fields.optional("messages", fields.integer) or 0,
             n=fields.optional("n", lambda name: fields.integer(name, least=1, most=MAX_ANSWERS)) or 1,
             lines=Usage.from_json(fields.take("lines") if fields.has("lines") else []).lines,
-            answer=fields.choice("answer", MODALITIES, "text"),
+            question=fields.optional("question", lambda name: fields.choice(name, MODALITIES)),
+            answer=fields.optional("answer", lambda name: fields.choice(name, MODALITIES)),
+            service_tier=service_tier,
+            at=at,
         )
         fields.done()
         return bounds
 
     @property
-    def usage(self) -> Usage:
-        """Return the largest usage within the bounds, one line per family of buckets."""
-        quantities = Counter({line.bucket._replace(cache="none"): 0 for line in self.lines})
+    def input_tokens(self) -> int:
+        """Return the most tokens the input can have, media included: what context tiers go by."""
+        media = sum(line.quantity for line in self.lines if line.is_tokens)
+        return self.input_bytes + TOKENS_PER_MESSAGE * self.messages + media
+
+    @property
+    def output_tokens(self) -> int:
+        """Return the most tokens all answers together can have."""
+        return self.n * self.max_output_tokens
+
+    def usage(self, bound: Bound) -> Usage:
+        """Return the dearest usage within the bounds, one line for each family of buckets."""
+        quantities = Counter({_family(line): 0 for line in self.lines})
         for line in self.lines:
-            quantities[line.bucket._replace(cache="none")] += line.quantity
-        quantities[Bucket("input")] += self.input_bytes + TOKENS_PER_MESSAGE * self.messages
-        quantities[Bucket("output", self.answer)] += self.n * self.max_output_tokens
+            quantities[_family(line)] += line.quantity
+        quantities[bound.dearest("input", self.question)] += self.input_bytes + TOKENS_PER_MESSAGE * self.messages
+        quantities[bound.dearest("output", self.answer)] += self.output_tokens
         return Usage.of(quantities.items())
 
 
 def ceiling(*, bounds: Bounds, rates: Rates, modifiers: Modifiers = NO_MODIFIERS, granted_tokens: int = 0) -> int:
     """Return the most, in nano-USD, that any usage within the bounds can be charged.
 
-    Tokens that a token grant covers are not paid in money; the grant is drawn on in the order of `grants.split`.
+    Tokens that a grant covers are not paid in money; which ones it will cover is not known yet, so the dearest are
+    taken to be those that are paid.
     """
-    usage = bounds.usage
-    tier = bisect_left(rates.thresholds, usage.input_tokens)
-    scale = ONE if rates.card is None else _dearest_scale(rates.card, bounds)
-    paid = uncovered(usage, granted_tokens)
+    tier = bisect_left(rates.thresholds, bounds.input_tokens)
+    bound = rates.bounds[tier]
+    usage = bounds.usage(bound)
+    paid = _dearest_left(usage, bound, granted_tokens)
     if granted_tokens and paid.is_empty:
         return 0
-    circumstances = Circumstances(at=bounds.at, service_tier=bounds.service_tier, modifiers=modifiers)
-    return priced(
-        usage=paid, rates=rates, circumstances=circumstances, tier=tier, scale=scale, as_bound=True
-    ).charge_nano
+    most = priced(
+        usage=paid,
+        rates=rates,
+        circumstances=Circumstances(at=bounds.at, service_tier=bounds.service_tier, modifiers=modifiers),
+        tariff=bound.tariff,
+        tier=tier,
+        scale=ONE if rates.card is None else _dearest_scale(rates.card, bounds),
+        parts=[_parts(bound, line, is_split=granted_tokens > 0) for line in usage.lines],
+    )
+    return most.charge_nano
 
 
 def affordable_output(
@@ -127,6 +154,43 @@ def affordable_output(
     return fitting
 
 
+def _read_model(source: object) -> tuple[int | None, int | None]:
+    fields = Fields(source, where="bounds.model")
+    limits = (
+        fields.optional("default_output_tokens", fields.integer),
+        fields.optional("max_output_tokens", fields.integer),
+    )
+    fields.done()
+    return limits
+
+
+def _family(line: Line) -> Bucket:
+    return line.bucket._replace(cache="none")
+
+
 def _dearest_scale(card: Card, bounds: Bounds) -> Ratio:
-    service = card.service_multiplier(bounds.service_tier)
-    return (service * card.peak_multiplier(bounds.at, bounds.until)).as_integer_ratio()
+    """A cheaper service tier may still be served as the default one; without a moment any hour may be meant."""
+    service = max(Fraction(1), card.service_multiplier(bounds.service_tier))
+    hour = card.dearest_hour if bounds.at is None else card.peak_multiplier(bounds.at, bounds.until)
+    return (service * hour).as_integer_ratio()
+
+
+def _dearest_left(usage: Usage, bound: Bound, granted_tokens: int) -> Usage:
+    """Draw granted tokens from the cheapest lines first, so that what is left costs the most it could."""
+    if granted_tokens == 0:
+        return usage
+    left, drawn = granted_tokens, {}
+    tokens = [line for line in usage.lines if line.is_tokens]
+    for line in sorted(tokens, key=lambda line: find(bound.deciding.numerators, line.bucket) or 0):
+        drawn[line.bucket] = min(left, line.quantity)
+        left -= drawn[line.bucket]
+    return Usage.of((line.bucket, line.quantity - drawn.get(line.bucket, 0)) for line in usage.lines)
+
+
+def _parts(bound: Bound, line: Line, *, is_split: bool) -> int:
+    """Count into how many components a line may fall, each rounded up by itself under adjusted_token.
+
+    When a grant divides the request, how much of each line is paid may differ from the bound, which can move one
+    more rounding into it; two more parts outweigh that.
+    """
+    return min(bound.parts[line.bucket.direction], line.quantity) + (2 if is_split else 0)

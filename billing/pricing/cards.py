@@ -137,6 +137,12 @@ class Card:
             "free": self.free,
         }
 
+    @property
+    def is_free_by_omission(self) -> bool:
+        """Say whether every rate is zero though nobody called the card free: then it prices nothing."""
+        rates = [*self.rates, *(rate for tier in self.context_tiers for rate in tier.rates)]
+        return not self.free and not any(rate.price for rate in rates)
+
     def nano_tables(self) -> list[dict[Bucket, Fraction]]:
         """Return the price of one unit by bucket in nano-USD: the base, then each context tier in rising order."""
         base = {rate.bucket: rate.nano_per_unit for rate in self.rates}
@@ -168,6 +174,11 @@ class Card:
             edges = {edge for window in self.peak for edge in (window.from_minute, window.to_minute)}
             minutes += [edge for edge in edges if (edge - start) % MINUTES_PER_DAY <= span]
         return max(self._multiplier_at(minute) for minute in minutes)
+
+    @property
+    def dearest_hour(self) -> Fraction:
+        """Return the most any hour of the day multiplies rates by."""
+        return max([Fraction(1), *(window.multiplier for window in self.peak)])
 
     def _multiplier_at(self, minute: int) -> Fraction:
         window = self._window_covering(minute)

@@ -8,13 +8,14 @@ disagree. All arithmetic is on integers; money is rounded once, up, at the end. 
 from bisect import bisect_left
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import repeat
 from math import gcd
 
 from billing.money import MAX_NANO, ceil_ratio
-from billing.pricing.cards import Card
+from billing.pricing.cards import Card, find
 from billing.pricing.circumstances import PLAIN, Circumstances
 from billing.pricing.rates import Rates, Table, Tariff
-from billing.pricing.usage import Line, Usage, spread
+from billing.pricing.usage import Line, Usage
 
 Ratio = tuple[int, int]
 ONE: Ratio = (1, 1)
@@ -62,16 +63,27 @@ def charge(*, usage: Usage, rates: Rates, circumstances: Circumstances = PLAIN) 
     context_tokens = circumstances.context_tokens
     tier = bisect_left(rates.thresholds, usage.input_tokens if context_tokens is None else context_tokens)
     scale = ONE if rates.card is None else _scale(rates.card, circumstances)
-    return priced(usage=usage, rates=rates, circumstances=circumstances, tier=tier, scale=scale)
+    return priced(
+        usage=usage, rates=rates, circumstances=circumstances, tariff=rates.tariffs[tier], tier=tier, scale=scale
+    )
 
 
 def priced(
-    *, usage: Usage, rates: Rates, circumstances: Circumstances, tier: int, scale: Ratio, as_bound: bool = False
+    *,
+    usage: Usage,
+    rates: Rates,
+    circumstances: Circumstances,
+    tariff: Tariff,
+    tier: int,
+    scale: Ratio,
+    parts: Sequence[int] | None = None,
 ) -> Charge:
-    """Price lines by one tariff and one multiple of its rates."""
-    tariff = (rates.bounds if as_bound else rates.tariffs)[tier]
+    """Price lines by one tariff and one multiple of its rates.
+
+    In a bound a line may fall into several components; `parts` then says into how many.
+    """
     cost = None if tariff.cost is None else _scaled(tariff.cost, usage.lines, scale)
-    numerator, denominator, adjusted = _by_method(rates, tariff, usage.lines, scale if rates.follows_cost else ONE)
+    numerator, denominator, adjusted = _by_method(rates, tariff, usage.lines, scale, parts)
     product = circumstances.modifiers.product
     price = (numerator * product.numerator, denominator * product.denominator)
     minimum = _minimum(rates, usage, cost) if circumstances.with_minimum else 0
@@ -117,13 +129,16 @@ def _scaled(table: Table, lines: Sequence[Line], scale: Ratio) -> Ratio:
 
 
 def _by_method(
-    rates: Rates, tariff: Tariff, lines: Sequence[Line], scale: Ratio
+    rates: Rates, tariff: Tariff, lines: Sequence[Line], scale: Ratio, parts: Sequence[int] | None
 ) -> tuple[int, int, tuple[int | None, ...]]:
     """Return the method's exact price as a ratio, and what each line counts for where the plan adjusts tokens."""
+    if not rates.follows_cost:
+        scale = ONE
     if tariff.ratios is None:
         return (*_scaled(tariff.price, lines, scale), ())
     adjusted = tuple(
-        _adjusted(tariff.ratios, line, scale, is_bound=tariff.is_bound) if line.is_tokens else None for line in lines
+        _adjusted(tariff.ratios, line, scale, in_parts) if line.is_tokens else None
+        for line, in_parts in zip(lines, parts or repeat(1), strict=False)
     )
     tokens = sum(count or 0 for count in adjusted)
     rest, below = _scaled(tariff.price, [line for line in lines if not line.is_tokens], scale)
@@ -131,13 +146,13 @@ def _by_method(
     return tokens * base * below + rest * unit, unit * below, adjusted
 
 
-def _adjusted(ratios: Table, line: Line, scale: Ratio, *, is_bound: bool) -> int:
-    """Count a line's tokens by its ratio, rounded up; in a bound, as if every component were rounded up by itself."""
+def _adjusted(ratios: Table, line: Line, scale: Ratio, parts: int) -> int:
+    """Count a line's tokens by its ratio, rounded up; of several parts each may be rounded up by itself."""
     numerator, denominator = ratios.of_line(line) * scale[0], ratios.denominator * scale[1]
-    if not is_bound or not line.quantity:
+    if parts == 1:
         return ceil_ratio(numerator, denominator)
-    step = denominator // gcd(numerator // line.quantity, denominator)
-    parts = min(spread(line.bucket), line.quantity)
+    each = (find(ratios.numerators, line.bucket) or 0) * scale[0]
+    step = denominator // gcd(each, denominator)
     return (numerator * step // denominator + parts * (step - 1)) // step
 
 

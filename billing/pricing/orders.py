@@ -1,7 +1,8 @@
 """Orders: the price of a package of tokens sold at once.
 
 The volume discount and the minimum profit belong here and nowhere else, as the minimum charge belongs to a request:
-price = cost x multiplier x modifiers, less the discount from the threshold on, at least cost plus the least profit.
+price = cost x multiplier x modifiers, less the discount from the threshold on, at least cost plus the least profit,
+so that no discount ever sells a package below cost.
 """
 
 from dataclasses import dataclass
@@ -17,15 +18,17 @@ from billing.pricing.reading import MAX_QUANTITY, Fields, Malformed
 from billing.pricing.usage import Bucket
 
 MAX_ORDER_USD = 10**9
-HALF = Fraction(1, 2)
 
 
 @dataclass(frozen=True, slots=True)
 class Order:
-    """What is bought: tokens of a model, a share of them input; or something whose cost is known."""
+    """What is bought: tokens of a model, a share of them input; or something whose cost is known.
+
+    Without a share nobody knows which tokens will be used, and all are priced as the dearer side.
+    """
 
     tokens: int | None = None
-    input_share: Fraction = HALF
+    input_share: Fraction | None = None
     cost_usd: Fraction | None = None
     model: str | None = None
 
@@ -38,10 +41,9 @@ class Order:
                 cost_usd=fields.decimal("cost", most=MAX_ORDER_USD), model=fields.optional("model", fields.text)
             )
         else:
-            share = fields.optional("input_share", lambda name: fields.decimal(name, most=1))
             order = cls(
                 tokens=fields.integer("tokens", most=MAX_QUANTITY),
-                input_share=HALF if share is None else share,
+                input_share=fields.optional("input_share", lambda name: fields.decimal(name, most=1)),
                 model=fields.text("model"),
             )
         fields.done()
@@ -57,7 +59,6 @@ class OrderPrice:
     profit_nano: int
     discounted: bool
     least_profit_applied: bool
-    below_cost: bool
     below_margin_floor: bool
 
 
@@ -69,7 +70,7 @@ def order_price(*, order: Order, rates: Rates, modifiers: Modifiers = NO_MODIFIE
     if rates.plan.volume is not None and discounted:
         price *= 1 - rates.plan.volume.discount
     least = cost + rates.plan.min_profit_nano
-    has_least = rates.plan.min_profit_nano > 0 and price < least
+    has_least = price < least
     final = least if has_least else price
     cost_nano = within_64_bits(ceil_ratio(*cost.as_integer_ratio()))
     price_nano = within_64_bits(ceil_ratio(*final.as_integer_ratio()))
@@ -79,7 +80,6 @@ def order_price(*, order: Order, rates: Rates, modifiers: Modifiers = NO_MODIFIE
         profit_nano=price_nano - cost_nano,
         discounted=discounted,
         least_profit_applied=has_least,
-        below_cost=price_nano < cost_nano and not rates.terms.allow_loss,
         below_margin_floor=below_floor(rates, cost.as_integer_ratio(), final.as_integer_ratio()),
     )
 
@@ -100,16 +100,18 @@ def _cost_and_price(order: Order, rates: Rates) -> tuple[Fraction, Fraction]:
 
 
 def _per_token(order: Order, table: Table) -> Fraction:
-    shares = ((Bucket("input"), order.input_share), (Bucket("output"), 1 - order.input_share))
-    total = Fraction(0)
-    for bucket, share in shares:
-        numerator = find(table.numerators, bucket)
-        if numerator is not None:
-            total += Fraction(numerator, table.denominator) * share * (order.tokens or 0)
-        elif share:
-            msg = f"There is no price for {bucket}."
-            raise Unpriced(msg)
-    return total
+    if order.input_share is None:
+        return max(_side(table, "input"), _side(table, "output")) * (order.tokens or 0)
+    shares = (("input", order.input_share), ("output", 1 - order.input_share))
+    return sum((_side(table, side) * share * (order.tokens or 0) for side, share in shares if share), Fraction(0))
+
+
+def _side(table: Table, direction: str) -> Fraction:
+    numerator = find(table.numerators, Bucket(direction))
+    if numerator is None:
+        msg = f"There is no price for {Bucket(direction)}."
+        raise Unpriced(msg)
+    return Fraction(numerator, table.denominator)
 
 
 def _reaches(volume: Volume | None, order: Order, price_nano: Fraction) -> bool:

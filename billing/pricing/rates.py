@@ -15,7 +15,7 @@ from billing.pricing.cards import MILLION, Card, RateList, Unpriced, find
 from billing.pricing.plans import Plan
 from billing.pricing.reading import Fields, Malformed
 from billing.pricing.unknown import dearest_card
-from billing.pricing.usage import ALL_BUCKETS, TEXT_ANSWER, Bucket, Line
+from billing.pricing.usage import ALL_BUCKETS, DIRECTIONS, TEXT_ANSWER, Bucket, Line
 
 Prices = Mapping[Bucket, Fraction]
 
@@ -54,14 +54,37 @@ class Table:
 class Tariff:
     """What one request goes by, in nano-USD: the cost (None when nobody knows it) and the plan's prices.
 
-    `ratios` says how often a token counts under an adjusted_token plan, and is None under every other method. In a
-    bound each line stands for a whole family of buckets, whose components may be rounded up one by one.
+    `ratios` says how often a token counts under an adjusted_token plan, and is None under every other method.
     """
 
     cost: Table | None
     price: Table
     ratios: Table | None
-    is_bound: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Bound:
+    """The dearest tariff within reach; each uncached bucket stands for its whole family.
+
+    `any_modality` names for each direction the dearest bucket of tokens, `parts` counts the buckets of tokens that
+    usage could be spread over.
+    """
+
+    tariff: Tariff
+    any_modality: Mapping[str, Bucket]
+    parts: Mapping[str, int]
+
+    @property
+    def deciding(self) -> Table:
+        """Return the table by which tokens are dear or cheap."""
+        return self.tariff.ratios or self.tariff.price
+
+    def dearest(self, direction: str, modality: str | None) -> Bucket:
+        """Return the bucket under which tokens of one direction cost most: of any modality, or of one and text."""
+        if modality is None:
+            return self.any_modality[direction]
+        texts = (Bucket(direction, "text"), Bucket(direction, modality))
+        return max(texts, key=lambda bucket: find(self.deciding.numerators, bucket) or 0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,7 +128,7 @@ class Rates:
     terms: Terms
     thresholds: tuple[int, ...]
     tariffs: tuple[Tariff, ...]
-    bounds: tuple[Tariff, ...]
+    bounds: tuple[Bound, ...]
 
     @classmethod
     def of(
@@ -116,8 +139,12 @@ class Rates:
         if model is None:
             raise Malformed("An unknown model still needs its name.")
         used = card if card is not None else _stand_in(plan, model, known_cards)
+        if used is not None and used.is_free_by_omission:
+            msg = f"Every rate of the card of {model!r} is zero and it is not marked free, so it prices nothing."
+            raise Unpriced(msg)
         terms = Terms.of(plan, model)
-        costs = [] if used is None else used.nano_tables()
+        costs: list[Prices] = [] if used is None else [*used.nano_tables()]
+        known: list[Prices | None] = [*costs] or [None]
         reach = range(1, len(costs) + 1)
         return cls(
             plan=plan,
@@ -126,7 +153,7 @@ class Rates:
             known_cards=tuple(known_cards) if card is None and used is not None else (),
             terms=terms,
             thresholds=() if used is None else tuple(tier.above_tokens for tier in used.context_tiers),
-            tariffs=tuple(_tariff(terms, cost) for cost in costs) or (_tariff(terms, None),),
+            tariffs=tuple(_tariff(terms, cost, terms.own_prices) for cost in known),
             bounds=tuple(_bound(terms, costs[:count]) for count in reach) or (_bound(terms, []),),
         )
 
@@ -189,24 +216,48 @@ def _by_bucket(rates: RateList) -> Prices:
     return {rate.bucket: rate.nano_per_unit for rate in rates}
 
 
-def _tariff(terms: Terms, cost: Prices | None, *, own: Prices | None = None, is_bound: bool = False) -> Tariff:
-    own = terms.own_prices if own is None else own
+def _tariff(terms: Terms, cost: Prices | None, own: Prices | None) -> Tariff:
     multiplied = {bucket: price * terms.multiplier for bucket, price in (cost or {}).items()}
-    ratios = None
-    if terms.base_nano:
-        token_prices = dict.fromkeys(TOKEN_BUCKETS, terms.base_nano) if cost is None else multiplied
-        ratios = Table.of({bucket: Fraction(price, terms.base_nano) for bucket, price in token_prices.items()})
+    counted = dict.fromkeys(TOKEN_BUCKETS, terms.base_nano) if cost is None else multiplied
+    ratios = (
+        {bucket: Fraction(price, terms.base_nano) for bucket, price in counted.items()} if terms.base_nano else None
+    )
     return Tariff(
         cost=None if cost is None else Table.of(cost),
         price=Table.of(multiplied if own is None else own),
-        ratios=ratios,
-        is_bound=is_bound,
+        ratios=None if ratios is None else Table.of(ratios),
     )
 
 
-def _bound(terms: Terms, costs: Sequence[Prices]) -> Tariff:
+def _bound(terms: Terms, costs: Sequence[Prices]) -> Bound:
+    cost = dearest(costs) if costs else None
     own = None if terms.own_prices is None else dearest([terms.own_prices])
-    return _tariff(terms, dearest(costs) if costs else None, own=own, is_bound=True)
+    if cost and own:
+        # Own prices decide which bucket is dearest, so its cost only tells whether a minimum applies: any cost does.
+        cost = dict.fromkeys(cost, max(cost.values()))
+    tariff = _tariff(terms, cost, own)
+    deciding = tariff.ratios or tariff.price
+    sold = {direction: _sold(tariff, deciding, direction) for direction in DIRECTIONS}
+    return Bound(
+        tariff=tariff,
+        any_modality={
+            direction: max(
+                buckets, key=lambda bucket: find(deciding.numerators, bucket) or 0, default=Bucket(direction)
+            )
+            for direction, buckets in sold.items()
+        },
+        parts={direction: len(buckets) for direction, buckets in sold.items()},
+    )
+
+
+def _sold(tariff: Tariff, deciding: Table, direction: str) -> list[Bucket]:
+    """List the buckets of tokens that have both a cost (where costs are known) and a price."""
+    tables = [deciding.numerators] + ([] if tariff.cost is None else [tariff.cost.numerators])
+    return sorted(
+        bucket
+        for bucket in TOKEN_BUCKETS
+        if bucket.direction == direction and all(find(table, bucket) is not None for table in tables)
+    )
 
 
 def dearest(tables: Sequence[Prices]) -> dict[Bucket, Fraction]:

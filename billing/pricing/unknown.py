@@ -42,8 +42,7 @@ def _found(tables: Sequence[Mapping[Bucket, Fraction]], bucket: Bucket) -> list[
 
 def _at_dearest_hour(card: Card, input_tokens: int) -> Mapping[Bucket, Fraction]:
     tier = bisect_left([tier.above_tokens for tier in card.context_tiers], input_tokens)
-    hour = max([Fraction(1), *(window.multiplier for window in card.peak)])
-    return {bucket: price * hour for bucket, price in card.nano_tables()[tier].items()}
+    return {bucket: price * card.dearest_hour for bucket, price in card.nano_tables()[tier].items()}
 
 
 def _dearest_multiplier(cards: Sequence[Card], name: str) -> Fraction:

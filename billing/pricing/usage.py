@@ -68,11 +68,6 @@ def fallback(bucket: Bucket) -> Bucket | None:
     return None
 
 
-def spread(bucket: Bucket) -> int:
-    """Count the buckets over which usage of one family may turn out to be spread."""
-    return len(CACHES) if bucket.direction == "input" else len({*TEXT_ANSWER, bucket.modality})
-
-
 ALL_BUCKETS = frozenset(
     Bucket(direction, modality, cache, unit)
     for direction in DIRECTIONS

@@ -15,7 +15,7 @@ from billing.pricing.modifiers import NO_MODIFIERS, Modifiers
 from billing.pricing.plans import Plan
 from billing.pricing.rates import Rates
 
-Kind = Literal["all_zero", "unpriced", "below_cost", "below_margin_floor", "order_below_cost"]
+Kind = Literal["all_zero", "unpriced", "below_cost", "below_margin_floor"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,8 +29,7 @@ class Problem:
 
 def card_problems(card: Card) -> tuple[Problem, ...]:
     """Refuse a card that would make a model free by omission."""
-    rates = [*card.rates, *(rate for tier in card.context_tiers for rate in tier.rates)]
-    if card.free or any(rate.price for rate in rates):
+    if not card.is_free_by_omission:
         return ()
     sentence = "Every rate of this card is zero. If the model really costs nothing, mark the card as free."
     return (Problem("all_zero", card.model, sentence),)
@@ -43,7 +42,7 @@ def plan_problems(
     rates = Rates.of(plan=plan, card=card, model=model)
     scale = Fraction(1) if rates.follows_cost else _dearest_scale(card)
     listed = price_list(rates=rates, modifiers=modifiers)
-    return (*(problem for price in listed for problem in _line_problems(rates, price, scale)), *_order_problems(rates))
+    return tuple(problem for price in listed for problem in _line_problems(rates, price, scale))
 
 
 def _line_problems(rates: Rates, listed: ListedPrice, scale: Fraction) -> Iterator[Problem]:
@@ -68,16 +67,6 @@ def _line_problems(rates: Rates, listed: ListedPrice, scale: Fraction) -> Iterat
         yield Problem("below_margin_floor", place, sentence)
 
 
-def _order_problems(rates: Rates) -> Iterator[Problem]:
-    """A volume discount must not eat the markup, unless a least profit holds orders above cost."""
-    plan = rates.plan
-    if plan.volume is None or plan.min_profit_nano or rates.terms.allow_loss or rates.terms.own_prices is not None:
-        return
-    if rates.terms.multiplier * (1 - plan.volume.discount) < 1:
-        sentence = "The volume discount sells large orders below cost. Lower it, or set a least profit per order."
-        yield Problem("order_below_cost", "volume", sentence)
-
-
 def _dearest_scale(card: Card) -> Fraction:
     service = max([Fraction(1), *(multiplier for _, multiplier in card.service_tiers)])
-    return service * max([Fraction(1), *(window.multiplier for window in card.peak)])
+    return service * card.dearest_hour
