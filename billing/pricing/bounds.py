@@ -170,6 +170,8 @@ def _family(line: Line) -> Bucket:
 
 def _dearest_scale(card: Card, bounds: Bounds) -> Ratio:
     """A cheaper service tier may still be served as the default one; without a moment any hour may be meant."""
+    if not card.peak and bounds.service_tier is None:
+        return ONE
     service = max(Fraction(1), card.service_multiplier(bounds.service_tier))
     hour = card.dearest_hour if bounds.at is None else card.peak_multiplier(bounds.at, bounds.until)
     return (service * hour).as_integer_ratio()

@@ -19,6 +19,7 @@ from billing.pricing.usage import Line, Usage
 
 Ratio = tuple[int, int]
 ONE: Ratio = (1, 1)
+NO_MINIMUM: Ratio = (0, 1)
 
 
 class OutOfRange(ArithmeticError):
@@ -86,9 +87,9 @@ def priced(
     numerator, denominator, adjusted = _by_method(rates, tariff, usage.lines, scale, parts)
     product = circumstances.modifiers.product
     price = (numerator * product.numerator, denominator * product.denominator)
-    minimum = _minimum(rates, usage, cost) if circumstances.with_minimum else 0
-    minimum_applied = price[0] < minimum * price[1]
-    final = (minimum, 1) if minimum_applied else price
+    minimum = _minimum(rates, usage, cost) if circumstances.with_minimum else NO_MINIMUM
+    minimum_applied = price[0] * minimum[1] < minimum[0] * price[1]
+    final = minimum if minimum_applied else price
     cost_nano = None if cost is None else within_64_bits(ceil_ratio(*cost))
     charge_nano = _rounded(final, rates.plan.quantum_nano)
     return Charge(
@@ -156,11 +157,11 @@ def _adjusted(ratios: Table, line: Line, scale: Ratio, parts: int) -> int:
     return (numerator * step // denominator + parts * (step - 1)) // step
 
 
-def _minimum(rates: Rates, usage: Usage, cost: Ratio | None) -> int:
+def _minimum(rates: Rates, usage: Usage, cost: Ratio | None) -> Ratio:
     """Return the least this request may be charged: a free model or an empty request has none unless flagged."""
     costs = cost is None or cost[0] > 0 or rates.plan.min_charge_free_models
     applies = rates.terms.billable or (costs and not usage.is_empty)
-    return rates.terms.min_charge_nano if applies else 0
+    return rates.terms.min_charge_nano.as_integer_ratio() if applies else NO_MINIMUM
 
 
 def _rounded(price: Ratio, quantum_nano: int) -> int:

@@ -69,7 +69,7 @@ def order_price(*, order: Order, rates: Rates, modifiers: Modifiers = NO_MODIFIE
     discounted = _reaches(rates.plan.volume, order, price)
     if rates.plan.volume is not None and discounted:
         price *= 1 - rates.plan.volume.discount
-    least = cost + rates.plan.min_profit_nano
+    least = cost + rates.plan.min_profit * NANO_PER_USD
     has_least = price < least
     final = least if has_least else price
     cost_nano = within_64_bits(ceil_ratio(*cost.as_integer_ratio()))

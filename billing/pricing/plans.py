@@ -11,7 +11,7 @@ from typing import Literal, cast
 
 from billing.money import MAX_DISPLAY_UNIT_USD, NANO_PER_USD, BadAmount, Display, DisplayUnit, exact_text, usd_text
 from billing.pricing.cards import MAX_MULTIPLIER, MAX_USD_PER_UNIT, MILLION, RateList, read_rates, read_version
-from billing.pricing.reading import MAX_QUANTITY, Fields, Malformed, decimal, listed
+from billing.pricing.reading import MAX_QUANTITY, Fields, Malformed, listed
 
 MAX_PERCENT = 10**6
 MAX_GUARD_USD = 10**6
@@ -23,6 +23,7 @@ METHODS = ("cost_plus", "flat_token", "adjusted_token", "unit_price", "fixed_lis
 MULTIPLYING = ("cost_plus", "adjusted_token")
 
 DOLLARS = Display()
+NOTHING = Fraction(0)
 
 Method = Literal["cost_plus", "flat_token", "adjusted_token", "unit_price", "fixed_list"]
 UnknownModel = Literal["reject", "one_to_one", "highest_known"]
@@ -47,7 +48,7 @@ class Override:
     """What one model does differently from the rest of the plan; None means as the plan says."""
 
     multiplier: Fraction | None = None
-    min_charge_nano: int | None = None
+    min_charge: Fraction | None = None
     billable: bool | None = None
     allow_loss: bool | None = None
 
@@ -55,7 +56,7 @@ class Override:
         """Write only what differs."""
         found = {
             "multiplier": None if self.multiplier is None else exact_text(self.multiplier),
-            "min_charge": None if self.min_charge_nano is None else usd_text(self.min_charge_nano),
+            "min_charge": None if self.min_charge is None else exact_text(self.min_charge),
             "billable": self.billable,
             "allow_loss": self.allow_loss,
         }
@@ -77,9 +78,9 @@ class Plan:
     base_price: Fraction | None = None
     units: RateList = ()
     price_list: tuple[tuple[str, RateList], ...] = ()
-    min_charge_nano: int = 0
+    min_charge: Fraction = NOTHING
     min_charge_free_models: bool = False
-    min_profit_nano: int = 0
+    min_profit: Fraction = NOTHING
     volume: Volume | None = None
     margin_floor: Fraction | None = None
     allow_loss: bool = False
@@ -104,9 +105,9 @@ class Plan:
             base_price=_read_base_price(fields) if method == "adjusted_token" else None,
             units=_read_units(fields, method),
             price_list=_read_list(fields) if method == "fixed_list" else (),
-            min_charge_nano=fields.optional("min_charge", lambda name: fields.usd(name, most=MAX_GUARD_USD)) or 0,
+            min_charge=fields.optional("min_charge", lambda name: fields.decimal(name, most=MAX_GUARD_USD)) or NOTHING,
             min_charge_free_models=fields.flag("min_charge_free_models"),
-            min_profit_nano=fields.optional("min_profit", lambda name: fields.usd(name, most=MAX_GUARD_USD)) or 0,
+            min_profit=fields.optional("min_profit", lambda name: fields.decimal(name, most=MAX_GUARD_USD)) or NOTHING,
             volume=fields.optional("volume", lambda name: _read_volume(fields.take(name))),
             margin_floor=fields.optional("margin_floor", lambda name: fields.decimal(name, most=1)),
             allow_loss=fields.flag("allow_loss"),
@@ -117,9 +118,6 @@ class Plan:
             trial_tokens=fields.optional("trial_tokens", lambda name: fields.integer(name, most=MAX_TRIAL_TOKENS)) or 0,
         )
         fields.done()
-        if plan.on_unknown_model == "one_to_one" and plan.method != "adjusted_token":
-            msg = "plan: only adjusted_token plans can count an unknown model's tokens one to one."
-            raise Malformed(msg)
         return plan
 
     def to_json(self) -> dict[str, object]:
@@ -129,9 +127,9 @@ class Plan:
             "version": self.version,
             "method": self.method,
             **self._method_json(),
-            "min_charge": usd_text(self.min_charge_nano),
+            "min_charge": exact_text(self.min_charge),
             "min_charge_free_models": self.min_charge_free_models,
-            "min_profit": usd_text(self.min_profit_nano),
+            "min_profit": exact_text(self.min_profit),
             **({} if self.volume is None else {"volume": self.volume.to_json()}),
             **({} if self.margin_floor is None else {"margin_floor": exact_text(self.margin_floor)}),
             "allow_loss": self.allow_loss,
@@ -166,7 +164,7 @@ class Plan:
 
 def _read_multiplier(fields: Fields, *, required: bool) -> Fraction | None:
     if fields.has("percent") and not fields.has("multiplier"):
-        return 1 + fields.percent("percent", most=MAX_PERCENT)
+        return 1 + fields.percent("percent", least=-100, most=MAX_PERCENT)
     if required or fields.has("multiplier"):
         return fields.decimal("multiplier", most=MAX_MULTIPLIER)
     return None
@@ -205,12 +203,11 @@ def _rates_of(source: object, *, where: str) -> RateList:
 def _read_volume(source: object) -> Volume:
     fields = Fields(source, where="plan.volume")
     of = cast("Literal['tokens', 'usd']", fields.choice("of", ("tokens", "usd")))
-    threshold = fields.take("threshold")
-    if of == "usd":
-        amount = decimal(threshold, where="plan.volume: 'threshold'", most=MAX_QUANTITY)
+    if of == "usd" and fields.is_text("threshold"):
+        threshold = fields.decimal("threshold", most=MAX_QUANTITY)
     else:
-        amount = Fraction(Fields({"threshold": threshold}, where="plan.volume").integer("threshold"))
-    volume = Volume(amount, fields.percent("percent", most=100), of)
+        threshold = Fraction(fields.integer("threshold"))
+    volume = Volume(threshold, fields.percent("percent", most=100), of)
     fields.done()
     return volume
 
@@ -251,7 +248,7 @@ def _read_override(source: object, where: str, method: str) -> Override:
     fields = Fields(source, where=where)
     override = Override(
         multiplier=_read_multiplier(fields, required=False) if method in MULTIPLYING else None,
-        min_charge_nano=fields.optional("min_charge", lambda name: fields.usd(name, most=MAX_GUARD_USD)),
+        min_charge=fields.optional("min_charge", lambda name: fields.decimal(name, most=MAX_GUARD_USD)),
         billable=fields.flag("billable") if fields.has("billable") else None,
         allow_loss=fields.flag("allow_loss") if fields.has("allow_loss") else None,
     )

@@ -6,7 +6,7 @@ the dearest one reachable, from which ceilings for holds are made.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from fractions import Fraction
 from math import lcm
 
@@ -94,7 +94,7 @@ class Terms:
     multiplier: Fraction
     base_nano: Fraction
     own_prices: Prices | None
-    min_charge_nano: int
+    min_charge_nano: Fraction
     billable: bool
     allow_loss: bool
 
@@ -103,11 +103,12 @@ class Terms:
         """Resolve a plan for a model; a model missing from a plan's own list is unpriced."""
         override = plan.override(model)
         multiplier = plan.multiplier if override.multiplier is None else override.multiplier
+        minimum = plan.min_charge if override.min_charge is None else override.min_charge
         return cls(
             multiplier=multiplier or Fraction(0),
             base_nano=(plan.base_price or Fraction(0)) * Fraction(NANO_PER_USD, MILLION),
             own_prices=_own_prices(plan, model),
-            min_charge_nano=plan.min_charge_nano if override.min_charge_nano is None else override.min_charge_nano,
+            min_charge_nano=minimum * NANO_PER_USD,
             billable=bool(override.billable),
             allow_loss=plan.allow_loss if override.allow_loss is None else override.allow_loss,
         )
@@ -117,7 +118,7 @@ class Terms:
 class Rates:
     """One plan and one card, prepared for one model.
 
-    `tariffs` and `bounds` run from the base up through the context tiers; `thresholds` says above how many tokens
+    `record` is what these rates were made of, ready for snapshots. `tariffs` and `bounds` run from the base up through the context tiers; `thresholds` says above how many tokens
     each next one begins.
     """
 
@@ -129,6 +130,7 @@ class Rates:
     thresholds: tuple[int, ...]
     tariffs: tuple[Tariff, ...]
     bounds: tuple[Bound, ...]
+    record: Mapping[str, object] = field(compare=False, repr=False)
 
     @classmethod
     def of(
@@ -150,11 +152,12 @@ class Rates:
             plan=plan,
             model=model,
             card=used,
-            known_cards=tuple(known_cards) if card is None and used is not None else (),
+            known_cards=() if used is card else tuple(known_cards),
             terms=terms,
             thresholds=() if used is None else tuple(tier.above_tokens for tier in used.context_tiers),
             tariffs=tuple(_tariff(terms, cost, terms.own_prices) for cost in known),
             bounds=tuple(_bound(terms, costs[:count]) for count in reach) or (_bound(terms, []),),
+            record=_record(plan, model, card, () if used is card else known_cards),
         )
 
     @classmethod
@@ -170,27 +173,27 @@ class Rates:
         fields.done()
         return rates
 
-    def to_json(self) -> dict[str, object]:
-        """Write everything these rates were made of, of the plan only what concerns the model."""
-        card = None if self.card is None or self.known_cards else self.card.to_json()
-        return {
-            "model": self.model,
-            "plan": self.plan.for_model(self.model).to_json(),
-            "card": card,
-            "known_cards": [known.to_json() for known in self.known_cards],
-        }
-
     @property
     def follows_cost(self) -> bool:
         """Say whether service tier and hour, which multiply the cost, multiply the price as well."""
         return self.card is not None and self.terms.own_prices is None
 
 
+def _record(plan: Plan, model: str, card: Card | None, known_cards: Sequence[Card]) -> Mapping[str, object]:
+    """Write everything rates are made of, of the plan only what concerns the model."""
+    return {
+        "model": model,
+        "plan": plan.for_model(model).to_json(),
+        "card": None if card is None else card.to_json(),
+        "known_cards": [known.to_json() for known in known_cards],
+    }
+
+
 def _stand_in(plan: Plan, model: str, known_cards: Sequence[Card]) -> Card | None:
     """Apply the plan's rule for a model without a card: None means its tokens count one to one."""
     if plan.on_unknown_model == "highest_known" and known_cards:
         return dearest_card(known_cards, model=model)
-    if plan.on_unknown_model == "one_to_one":
+    if plan.on_unknown_model == "one_to_one" and plan.method == "adjusted_token":
         return None
     msg = f"The model {model!r} has no cost card, and plan {plan.name} refuses unknown models."
     raise Unpriced(msg)

@@ -86,9 +86,19 @@ class Fields:
         """Take a required decimal string, exactly."""
         return decimal(self.take(name), where=f"{self.where}: {name!r}", most=most, above_zero=above_zero)
 
-    def percent(self, name: str, *, most: int) -> Fraction:
-        """Take a required percentage as a share of one, of few enough places to be written either way."""
-        share = self.decimal(name, most=most) * Fraction(1, 100)
+    def is_text(self, name: str) -> bool:
+        """Say whether a field not yet read is a text, where both ways of writing are known."""
+        return isinstance(self._left.get(name), str)
+
+    def percent(self, name: str, *, least: int = 0, most: int) -> Fraction:
+        """Take a required percentage as a share of one, of few enough places to be written either way.
+
+        Only where `least` is below zero may it have a minus sign.
+        """
+        value, limit, sign = self.take(name), most, 1
+        if least < 0 and isinstance(value, str) and value.startswith("-"):
+            value, limit, sign = value[1:], -least, -1
+        share = decimal(value, where=f"{self.where}: {name!r}", most=limit) * Fraction(sign, 100)
         if (share * 10**MAX_PLACES).denominator != 1:
             msg = f"{self.where}: {name!r} may have at most {MAX_PLACES - 2} decimal places."
             raise Malformed(msg)

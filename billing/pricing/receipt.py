@@ -20,7 +20,7 @@ def snapshot(made: Charge) -> dict[str, object]:
     return {
         "schema": SCHEMA,
         "usage": made.usage.to_json(),
-        "rates": made.rates.to_json(),
+        "rates": dict(made.rates.record),
         "circumstances": made.circumstances.to_json(),
         "result": result(made),
     }

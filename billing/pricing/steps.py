@@ -100,8 +100,7 @@ def _modifier_steps(made: Charge) -> Iterator[Step]:
 
 def _guard_steps(made: Charge) -> Iterator[Step]:
     if made.minimum_applied:
-        minimum = usd_text(made.rates.terms.min_charge_nano)
-        yield Step("Minimum charge", "per request", minimum)
+        yield Step("Minimum charge", "per request", _usd(made.rates.terms.min_charge_nano))
     quantum = made.rates.plan.quantum_nano
     yield Step("Charge", f"rounded up once, to {quantum:,} nano-USD", usd_text(made.charge_nano))
     if made.below_cost:

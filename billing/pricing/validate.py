@@ -9,7 +9,7 @@ from fractions import Fraction
 from typing import Literal
 
 from billing.money import exact_text
-from billing.pricing.cards import Card
+from billing.pricing.cards import Card, Unpriced
 from billing.pricing.catalogue import ListedPrice, price_list
 from billing.pricing.modifiers import NO_MODIFIERS, Modifiers
 from billing.pricing.plans import Plan
@@ -39,7 +39,10 @@ def plan_problems(
     *, plan: Plan, card: Card, model: str | None = None, modifiers: Modifiers = NO_MODIFIERS
 ) -> tuple[Problem, ...]:
     """List what would lose money if this plan sold this card's model, at its dearest hour and service tier."""
-    rates = Rates.of(plan=plan, card=card, model=model)
+    try:
+        rates = Rates.of(plan=plan, card=card, model=model)
+    except Unpriced as reason:
+        return (Problem("unpriced", model or card.model, str(reason)),)
     scale = Fraction(1) if rates.follows_cost else _dearest_scale(card)
     listed = price_list(rates=rates, modifiers=modifiers)
     return tuple(problem for price in listed for problem in _line_problems(rates, price, scale))
