@@ -118,8 +118,8 @@ class Terms:
 class Rates:
     """One plan and one card, prepared for one model.
 
-    `record` is what these rates were made of, ready for snapshots. `tariffs` and `bounds` run from the base up through the context tiers; `thresholds` says above how many tokens
-    each next one begins.
+    `tariffs` and `bounds` run from the base up through the context tiers; `thresholds` says above how many tokens
+    each next one begins. `record` is what these rates were made of, ready for snapshots.
     """
 
     plan: Plan
