@@ -15,6 +15,7 @@ from fractions import Fraction
 from billing.pricing.cards import Card, find
 from billing.pricing.circumstances import Circumstances
 from billing.pricing.engine import ONE, Ratio, priced
+from billing.pricing.grants import check_granted
 from billing.pricing.modifiers import NO_MODIFIERS, Modifiers
 from billing.pricing.rates import Bound, Rates
 from billing.pricing.reading import MAX_QUANTITY, Fields, Malformed
@@ -179,8 +180,7 @@ def _dearest_scale(card: Card, bounds: Bounds) -> Ratio:
 
 def _dearest_left(usage: Usage, bound: Bound, granted_tokens: int) -> Usage:
     """Draw granted tokens from the cheapest lines first, so that what is left costs the most it could."""
-    if granted_tokens == 0:
-        return usage
+    check_granted(granted_tokens)
     left, drawn = granted_tokens, {}
     tokens = [line for line in usage.lines if line.is_tokens]
     for line in sorted(tokens, key=lambda line: find(bound.deciding.numerators, line.bucket) or 0):

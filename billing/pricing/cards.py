@@ -8,7 +8,7 @@ names for the whole request; service tier and peak hours multiply every rate.
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from fractions import Fraction
 from itertools import pairwise
 from typing import TypeVar
@@ -170,7 +170,7 @@ class Card:
         start = minute_of_day(at, self.model)
         minutes = [start]
         if at is not None and until is not None:
-            span = (until - at).total_seconds() // 60 + 1
+            span = (until - at.replace(second=0, microsecond=0)) // timedelta(minutes=1)
             edges = {edge for window in self.peak for edge in (window.from_minute, window.to_minute)}
             minutes += [edge for edge in edges if (edge - start) % MINUTES_PER_DAY <= span]
         return max(self._multiplier_at(minute) for minute in minutes)

@@ -50,15 +50,19 @@ def split(*, usage: Usage, rates: Rates, granted_tokens: int, circumstances: Cir
 
 def uncovered(usage: Usage, granted_tokens: int) -> Usage:
     """Return what is left of usage once a number of tokens was drawn from its beginning."""
-    if granted_tokens < 0:
-        msg = "A grant cannot hold fewer than 0 tokens."
-        raise Malformed(msg)
+    check_granted(granted_tokens)
     left, lines = granted_tokens, []
     for line in usage.lines:
         drawn = min(left, line.quantity) if line.is_tokens else 0
         left -= drawn
         lines.append(Line(line.bucket, line.quantity - drawn) if drawn else line)
     return Usage(tuple(lines))
+
+
+def check_granted(granted_tokens: int) -> None:
+    """Refuse a grant that would add to what is paid."""
+    if granted_tokens < 0:
+        raise Malformed("A grant cannot hold fewer than 0 tokens.")
 
 
 def _difference(usage: Usage, part: Usage) -> Usage:

@@ -163,11 +163,14 @@ class Plan:
 
 
 def _read_multiplier(fields: Fields, *, required: bool) -> Fraction | None:
-    if fields.has("percent") and not fields.has("multiplier"):
-        return 1 + fields.percent("percent", least=-100, most=MAX_PERCENT)
-    if required or fields.has("multiplier"):
+    percent = fields.optional("percent", lambda name: 1 + fields.percent(name, least=-100, most=MAX_PERCENT))
+    if percent is None and required:
         return fields.decimal("multiplier", most=MAX_MULTIPLIER)
-    return None
+    multiplier = fields.optional("multiplier", lambda name: fields.decimal(name, most=MAX_MULTIPLIER))
+    if percent is not None and multiplier is not None:
+        msg = f"{fields.where}: write either 'multiplier' or 'percent', not both."
+        raise Malformed(msg)
+    return multiplier if percent is None else percent
 
 
 def _read_base_price(fields: Fields) -> Fraction:
