@@ -14,7 +14,7 @@ from fractions import Fraction
 
 from billing.pricing.cards import Card, find
 from billing.pricing.circumstances import Circumstances
-from billing.pricing.engine import ONE, Ratio, priced
+from billing.pricing.engine import ONE, OutOfRange, Ratio, priced
 from billing.pricing.grants import check_granted
 from billing.pricing.modifiers import NO_MODIFIERS, Modifiers
 from billing.pricing.rates import Bound, Rates
@@ -94,17 +94,18 @@ class Bounds:
 
     def usage(self, bound: Bound) -> Usage:
         """Return the dearest usage within the bounds, one line for each family of buckets."""
-        quantities = Counter({_family(line): 0 for line in self.lines})
+        quantities: Counter[Bucket] = Counter()
         for line in self.lines:
             quantities[_family(line)] += line.quantity
         quantities[bound.dearest("input", self.question)] += self.input_bytes + TOKENS_PER_MESSAGE * self.messages
-        quantities[bound.dearest("output", self.answer)] += self.output_tokens
+        quantities[bound.dearest("output", self.answer)] = self.output_tokens
         return Usage.of(quantities.items())
 
 
 def ceiling(*, bounds: Bounds, rates: Rates, modifiers: Modifiers = NO_MODIFIERS, granted_tokens: int = 0) -> int:
     """Return the most, in nano-USD, that any usage within the bounds can be charged.
 
+    Raises `OutOfRange` for more than any account could hold, and `Unpriced` for what has no price.
     Tokens that a grant covers are not paid in money; which ones it will cover is not known yet, so the dearest are
     taken to be those that are paid.
     """
@@ -117,7 +118,7 @@ def ceiling(*, bounds: Bounds, rates: Rates, modifiers: Modifiers = NO_MODIFIERS
     most = priced(
         usage=paid,
         rates=rates,
-        circumstances=Circumstances(at=bounds.at, service_tier=bounds.service_tier, modifiers=modifiers),
+        circumstances=Circumstances(modifiers=modifiers),
         tariff=bound.tariff,
         tier=tier,
         scale=ONE if rates.card is None else _dearest_scale(rates.card, bounds),
@@ -141,7 +142,10 @@ def affordable_output(
 
     def fits(limit: int) -> bool:
         asked = replace(bounds, max_output_tokens=limit)
-        most = ceiling(bounds=asked, rates=rates, modifiers=modifiers, granted_tokens=granted_tokens)
+        try:
+            most = ceiling(bounds=asked, rates=rates, modifiers=modifiers, granted_tokens=granted_tokens)
+        except OutOfRange:
+            return False
         return most <= available_nano
 
     if fits(bounds.max_output_tokens):

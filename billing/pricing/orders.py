@@ -14,7 +14,7 @@ from billing.pricing.engine import below_floor, within_64_bits
 from billing.pricing.modifiers import NO_MODIFIERS, Modifiers
 from billing.pricing.plans import MULTIPLYING, Volume
 from billing.pricing.rates import Rates, Table
-from billing.pricing.reading import MAX_QUANTITY, Fields, Malformed
+from billing.pricing.reading import Fields, Malformed
 from billing.pricing.usage import Bucket
 
 MAX_ORDER_USD = 10**9
@@ -42,7 +42,7 @@ class Order:
             )
         else:
             order = cls(
-                tokens=fields.integer("tokens", most=MAX_QUANTITY),
+                tokens=fields.integer("tokens"),
                 input_share=fields.optional("input_share", lambda name: fields.decimal(name, most=1)),
                 model=fields.text("model"),
             )

@@ -136,7 +136,7 @@ def test_units_of_display_change_what_is_shown_and_nothing_else() -> None:
         ("token", 0, "worth more than nothing"),
         ("token", -1, "worth more than nothing"),
         ("credit", 10**15 + 1, "at most 1000000 dollars"),
-        ("USD", 10**8, "exactly one dollar"),
+        ("USD", 10**8, "^The display unit USD is worth exactly one dollar.$"),
         ("credit", 30_000_000, "divides a dollar"),
     ],
 )

@@ -203,6 +203,19 @@ def test_adjusted_tokens_are_held_as_if_every_component_rounded_up_by_itself() -
     # Audio adds four classes in and one kind of answer; the grant adds two parts to every line.
     rich = Bounds(input_bytes=100, max_output_tokens=10, question="text", answer="text")
     assert most(rich, RICH, ADJUSTED) == ((100 * 18 + 8 * 24) // 25 + (10 * 12 + 4 * 4) // 5) * 10_000
+    # Service tier and hour multiply the ratio; one granted token is a split as well; no figure passes through a float.
+    tiered = {**M_STD, "service_tiers": {"priority": "2.5"}}
+    dear = replace(asked, service_tier="priority")
+    assert most(dear, tiered, ADJUSTED) == ((100 * 9 + 4 * 9) // 10 + (10 * 9 + 2 * 1) // 2) * 10_000
+    split = (99 * 9 + 6 * 24) // 25 + (10 * 9 + 4 * 4) // 5
+    assert most(asked, plan=ADJUSTED, granted_tokens=1) == split * 10_000
+    huge = Bounds(input_bytes=10**12 - 1, max_output_tokens=0)
+    million = {**M_STD, "rates": [{"direction": "input", "price": "7"}]}
+    sevenths = {**ADJUSTED, "base_price": "7.0007", "multiplier": "1"}
+    tokens = ((10**12 - 1) * 10_000 + 4 * 10_000) // 10_001
+    assert most(huge, million, sevenths) == -(-tokens * 70_007 // 10)
+    free = {**M_STD, "rates": [{**rate, "price": "0"} for rate in M_STD["rates"]], "free": True}
+    assert most(asked, free, ADJUSTED) == 0
     paid = (50 * 9 + 6 * 24) // 25 + (10 * 9 + 4 * 4) // 5
     assert most(asked, plan=ADJUSTED, granted_tokens=50) == paid * 10_000
 
@@ -242,6 +255,9 @@ def test_the_longest_answer_counts_modifiers_answers_and_grants() -> None:
     assert affordable_output(available_nano=2_000_000, bounds=ASKED, rates=rates, modifiers=half) == 66
     assert affordable_output(available_nano=3_450_000, bounds=replace(ASKED, n=3), rates=rates) == 10
     assert affordable_output(available_nano=150_000, bounds=ASKED, rates=rates, granted_tokens=1000) == 10
+    dear = {**M_STD, "rates": [{**M_STD["rates"][0]}, {"direction": "output", "price": "1000000", "per": 1}]}
+    endless = replace(ASKED, max_output_tokens=10**12)
+    assert affordable_output(available_nano=2 * 10**15 + 3_000_000, bounds=endless, rates=prices(PLUS, dear)) == 2
     long = replace(ASKED, max_output_tokens=10**12)
     assert affordable_output(available_nano=15 * 10**15, bounds=long, rates=rates) == 10**12 - 200
 

@@ -222,6 +222,14 @@ def test_the_dearest_known_card_stands_in() -> None:
     more = Usage.of([(Bucket("input"), 1001), (Bucket("output", "reasoning"), 1)])
     assert charge(usage=more, rates=rates).cost_nano == 1001 * 14_000 + 10_000
     assert charge(usage=CHAT, rates=rates, circumstances=Circumstances(service_tier="flex")).cost_nano == 10_500_000
+    near = [
+        {"above_tokens": above, "rates": [{"direction": "input", "price": price}]}
+        for above, price in ((0, "8"), (1000, "9"), (1001, "10"))
+    ]
+    stepped = prices(plan, None, model="s", known_cards=[Card.from_json({**M_STD, "context_tiers": near})])
+    costs = [charge(usage=Usage.of([(Bucket("input"), n)]), rates=stepped).cost_nano for n in (1, 1000, 1001, 1002)]
+    assert costs == [8000, 8_000_000, 1001 * 9000, 1002 * 10_000]
+    assert charge(usage=CHAT, rates=stepped, circumstances=Circumstances(context_tokens=0)).cost_nano == 10_500_000
     assert agrees(json.loads(json.dumps(snapshot(made))))
     assert prices(plan, M_STD, known_cards=known).known_cards == ()
     free = [replace(card, free=True) for card in known]
@@ -429,9 +437,12 @@ def test_the_steps_of_an_ordinary_charge() -> None:
 
 
 def test_the_steps_of_a_dear_hour_with_everything_else() -> None:
-    card = {**HOURS, "context_tiers": [{"above_tokens": 1000, "rates": [{**IMAGE, "price": "0.05"}]}]}
+    tier = {"above_tokens": 1000, "rates": [{**IMAGE, "price": "0.05"}]}
+    card = {**HOURS, "context_tiers": [tier, {"above_tokens": 5000, "rates": []}]}
     plan = {**MINIMUM, "percent": "-50", "margin_floor": "0.1", "min_charge": "0", "rounding": {"quantum_nano": 1000}}
-    usage = Usage.of([(Bucket("input"), 1001), (Bucket("input", "image", "none", "image"), 2), (Bucket("output"), 0)])
+    usage = Usage.of(
+        [(Bucket("input"), 1001), (Bucket("input", "audio"), 0), (Bucket("input", "image", "none", "image"), 2)]
+    )
     modifiers = {
         "group_multiplier": "0.9", "organization_multiplier": "1.1", "coupon_percent": "10",
         "arm": {"name": "B", "multiplier": "1.05"},
