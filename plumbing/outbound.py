@@ -45,7 +45,7 @@ HEADER_VALUE = re.compile(r"[\t\x20-\x7e\x80-\xff]*\Z")
 HOST = re.compile(r"[a-z0-9_-]{1,63}(?:\.[a-z0-9_-]{1,63})*\.?\Z")
 METADATA = ipaddress.ip_address("fd00:ec2::254")  # a cloud's metadata inside the private range
 # Addresses that carry another address inside (the last 32 bits, but for those named below).
-NAT64 = tuple(ipaddress.IPv6Network(network) for network in ("64:ff9b::/96", "64:ff9b:1::/48"))
+NAT64 = ipaddress.IPv6Network("64:ff9b::/96")  # how networks without IPv4 reach all of it
 IPV4_COMPATIBLE = ipaddress.IPv6Network("::/96")
 IPV4_TRANSLATED = ipaddress.IPv6Network("::ffff:0:0:0/96")
 # Closed although the standard library of some supported Pythons calls them global or merely "not private".
@@ -53,7 +53,7 @@ CLOSED = tuple(
     ipaddress.ip_network(network)
     for network in (
         *("100.64.0.0/10", "192.0.0.0/24", "192.88.99.0/24", "198.18.0.0/15"),
-        *("100::/64", "2001::/23", "2001:db8::/32", "3fff::/20", "5f00::/16", "fec0::/10"),
+        *("64:ff9b:1::/48", "100::/64", "2001::/23", "2001:db8::/32", "3fff::/20", "5f00::/16", "fec0::/10"),
     )
 )
 _resolving = concurrent.futures.ThreadPoolExecutor(max_workers=8, thread_name_prefix="outbound-resolve")
@@ -144,11 +144,11 @@ def check_url(url: str, *, bounds: Bounds = STRICT) -> httpx.URL:
         parsed, port = httpx.URL(), None
     if parsed.scheme not in ({"http", "https"} if bounds.allow_http else {"https"}):
         raise Refused("The URL must begin with https://.")
-    if parsed.userinfo or "@" in parsed.netloc.decode("ascii"):
+    if "@" in re.split(r"[/?#]", url.partition("://")[2], maxsplit=1)[0]:
         raise Refused("The URL must not hold a user name or password.")
     if port is not None and not 0 < port < 65536:
         raise Refused("The URL's port does not exist.")
-    _check_host(parsed.host, bounds)
+    _check_host(parsed.raw_host.decode("ascii"), bounds)  # as it will be asked for: .host is made for reading
     return parsed.copy_with(fragment=None)
 
 
@@ -177,7 +177,7 @@ def judge(address: Address, *, allow_private: bool) -> None:
             raise Refused("The address belongs to one network interface.")
         for inner in _carried(address):
             judge(inner, allow_private=allow_private)
-        if address.ipv4_mapped:
+        if address.ipv4_mapped or address in NAT64:
             return  # it is its inner address, and nothing more
     if address.is_loopback or _is_local_network(address):
         if not allow_private:
@@ -206,7 +206,7 @@ def _carried(address: ipaddress.IPv6Address) -> Iterable[ipaddress.IPv4Address]:
         yield address.sixtofour
     if address.teredo:
         yield from address.teredo
-    if address in IPV4_TRANSLATED or any(address in network for network in NAT64):
+    if address in IPV4_TRANSLATED or address in NAT64:
         yield last
     if address in IPV4_COMPATIBLE and int(address) > 1:
         yield last
@@ -406,6 +406,8 @@ class _Guard(httpcore.NetworkBackend):
         errand = self._errand
         try:
             found = _resolving.submit(errand.resolve, host, port).result(min(CONNECT_S, errand.left_s()))
+        except TimeoutError as error:
+            raise httpcore.ConnectTimeout from error
         except OSError as error:
             raise httpcore.ConnectError from error
         addresses = _judged(found, allow_private=errand.bounds.allow_private)

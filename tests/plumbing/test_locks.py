@@ -52,11 +52,11 @@ def test_the_holder_renews_and_a_stranger_cannot_release() -> None:
 def test_of_many_threads_one_gets_it() -> None:
     won: list[bool] = []
 
-    def run() -> None:
-        won.append(locks.acquire("night", holder=str(threading.get_ident()), ttl_s=30))
+    def run(holder: str) -> None:
+        won.append(locks.acquire("night", holder=holder, ttl_s=30))
         connection.close()
 
-    threads = [threading.Thread(target=run) for _ in range(8)]
+    threads = [threading.Thread(target=run, args=(str(n),)) for n in range(8)]
     for thread in threads:
         thread.start()
     for thread in threads:

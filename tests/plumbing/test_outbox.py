@@ -5,6 +5,7 @@ import time
 from collections import Counter
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from typing import Any
 
 import pytest
@@ -22,6 +23,12 @@ Register = Callable[..., None]
 
 class Boom(Exception):
     pass
+
+
+def _add_and_fail(key: str) -> None:
+    with transaction.atomic():
+        outbox.add(topic=TOPIC, key=key)
+        raise Boom
 
 
 @pytest.fixture(autouse=True)
@@ -96,9 +103,8 @@ class TestPromise:
         ]
 
     def test_a_rolled_back_message_never_was(self, handled: list[outbox.Message], rings: list[Any]) -> None:
-        with pytest.raises(Boom), transaction.atomic():
-            outbox.add(topic=TOPIC, key="a")
-            raise Boom
+        with pytest.raises(Boom):
+            _add_and_fail("a")
         assert not OutboxMessage.objects.exists()
         assert rings == []
 
@@ -106,9 +112,8 @@ class TestPromise:
         self, handled: list[outbox.Message], rings: list[Any]
     ) -> None:
         with transaction.atomic():
-            with pytest.raises(Boom), transaction.atomic():
-                outbox.add(topic=TOPIC, key="inner")
-                raise Boom
+            with pytest.raises(Boom):
+                _add_and_fail("inner")
             outbox.add(topic=TOPIC, key="outer")
         assert len(rings) == 1
         outbox.drain()
@@ -296,7 +301,7 @@ class TestFailure:
         now = timezone.now() + timedelta(seconds=1)
         waits = []
         for _ in range(3):
-            assert outbox.drain(now=lambda: now) == 1
+            assert outbox.drain(now=partial(datetime.fromtimestamp, now.timestamp(), UTC)) == 1
             row = OutboxMessage.objects.get()
             waits.append(row.due_at - now)
             now = max(row.due_at, now) + timedelta(milliseconds=1)
