@@ -44,6 +44,7 @@ TOKEN = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+\Z")
 HEADER_VALUE = re.compile(r"[\t\x20-\x7e\x80-\xff]*\Z")
 HOST = re.compile(r"[a-z0-9_-]{1,63}(?:\.[a-z0-9_-]{1,63})*\.?\Z")
 METADATA = ipaddress.ip_address("fd00:ec2::254")  # a cloud's metadata inside the private range
+LOCAL = tuple(ipaddress.ip_network(n) for n in ("10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16", "fc00::/7"))
 # Addresses that carry another address inside (the last 32 bits, but for those named below).
 NAT64 = ipaddress.IPv6Network("64:ff9b::/96")  # how networks without IPv4 reach all of it
 IPV4_COMPATIBLE = ipaddress.IPv6Network("::/96")
@@ -191,10 +192,7 @@ def judge(address: Address, *, allow_private: bool) -> None:
 def _is_local_network(address: Address) -> bool:
     if address == METADATA:
         return False
-    return address.is_private and any(
-        address in ipaddress.ip_network(network)
-        for network in ("10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16", "fc00::/7")
-    )
+    return any(address in network for network in LOCAL)
 
 
 def _carried(address: ipaddress.IPv6Address) -> Iterable[ipaddress.IPv4Address]:
