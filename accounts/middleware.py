@@ -9,7 +9,7 @@ from django.utils import timezone
 from accounts import access, impersonation
 from accounts.models import User
 from accounts.requests import TenantRequest
-from plumbing import problems
+from plumbing import logs, problems
 
 # Probes and collectors come by address, not by name, and see nothing of any shop.
 HOSTLESS_PATHS = frozenset({"/health", "/ready", "/metrics"})
@@ -30,6 +30,7 @@ class StorefrontMiddleware:
         except access.UnknownHost:
             return problems.answer(request, 421, "unknown_host", "No shop answers at this address.")
         request.on_platform_host = access.is_platform_host(host)
+        logs.bind(storefront=request.storefront.public_id)
         return self.get_response(request)
 
 
@@ -58,3 +59,4 @@ class SeatMiddleware:
             )
         except access.NotThere as error:
             raise Http404 from error
+        logs.bind(organization=request.seat.organization.public_id)

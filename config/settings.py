@@ -201,8 +201,14 @@ CELERY_TASK_DEFAULT_QUEUE = "tollgate"
 CELERY_WORKER_PREFETCH_MULTIPLIER = 1
 CELERY_BROKER_CONNECTION_RETRY_ON_STARTUP = True
 CELERY_TIMEZONE = "UTC"
-CELERY_WORKER_HIJACK_ROOT_LOGGER = False
-CELERY_BEAT_SCHEDULE: dict[str, dict[str, Any]] = {}
+CELERY_WORKER_HIJACK_ROOT_LOGGER = False  # its lines go through plumbing.logs like all others
+if CELERY_BROKER_URL.startswith("redis"):
+    CELERY_BROKER_TRANSPORT_OPTIONS = {"socket_connect_timeout": 2}  # a broker that is down must not hold up a request
+CELERY_BEAT_SCHEDULER = "plumbing.beat:LeasedScheduler"
+CELERY_BEAT_SCHEDULE: dict[str, dict[str, Any]] = {
+    "sweep the outbox": {"task": "plumbing.sweep_outbox", "schedule": 10.0, "options": {"expires": 10}},
+    "forget what the outbox did": {"task": "plumbing.forget_outbox", "schedule": 3600.0, "options": {"expires": 3600}},
+}
 
 # --- People -----------------------------------------------------------------------------------------------------------
 
@@ -330,12 +336,15 @@ SPECTACULAR_SETTINGS = {
 
 DEFAULT_FROM_EMAIL = env.str("DEFAULT_FROM_EMAIL", "Tollgate <no-reply@localhost>")
 SERVER_EMAIL = DEFAULT_FROM_EMAIL
+EMAIL_TIMEOUT = 10  # seconds; a mail server that hangs must not keep a worker
 if _email_url := env.str("EMAIL_URL", ""):
     vars().update(env.email_url_config(_email_url))
 elif PRODUCTION:
     refuse("EMAIL_URL", "is not set; sign-up needs mail: smtp+tls://user:password@mail.example.com:587")
 else:
     EMAIL_BACKEND = "plumbing.mailbox.MailboxBackend"  # letters are kept under var/mail and shown at /mailbox
+# Customers' webhooks go to public https addresses only; a closed installation may open its own network to them.
+WEBHOOKS_TO_PRIVATE_ADDRESSES = env.bool("WEBHOOKS_TO_PRIVATE_ADDRESSES", False)
 
 # --- Words, static files, logs ----------------------------------------------------------------------------------------
 
