@@ -5,16 +5,18 @@ person sees an organization of this storefront they belong to, and any other ans
 works at its own storefront, from its own addresses, while it is alive and its organization in good standing.
 """
 
-import ipaddress
 from dataclasses import dataclass
 from datetime import datetime
 
 from django.conf import settings
+from django.db.models import QuerySet
 
-from accounts import keys, roles
+from accounts import keys, networks, roles, scopes
 from accounts.models import ApiKey, Impersonation, Membership, Organization, Role, Storefront, User
+from accounts.models.keys import KeyKind
 from accounts.models.organizations import Standing
 from accounts.roles import Permission
+from accounts.scopes import Scope
 
 
 class UnknownHost(LookupError):
@@ -35,18 +37,26 @@ class OrganizationBlocked(PermissionError):
 
 @dataclass(frozen=True, slots=True)
 class Seat:
-    """A person's place in an organization for the length of a request: the role, and whether they only visit."""
+    """A place in an organization for the length of a request: the role, whether they only visit, or by which key."""
 
     organization: Organization
     user: User
     role: Role
     membership: Membership | None = None
     impersonation: Impersonation | None = None
+    api_key: ApiKey | None = None
 
     def may(self, permission: Permission) -> bool:
-        """Whether this seat holds the permission."""
+        """Whether this seat holds the permission; a key holds what its scopes and its maker's role share."""
         granted = roles.VISITOR if self.impersonation else roles.GRANTED[self.role]
+        if self.api_key is not None:
+            granted &= scopes.permissions(self.api_key.scopes)
         return permission in granted
+
+    def within(self, scope: Scope) -> bool:
+        """Whether this seat may do what the scope names: a person by role, a key only if it carries the scope."""
+        carried = self.api_key is None or scope.value in self.api_key.scopes
+        return carried and self.may(scopes.NEEDS[scope])
 
 
 def host_name(host: str) -> str:
@@ -65,6 +75,8 @@ def is_platform_host(host: str) -> bool:
 def storefront_for(host: str) -> Storefront:
     """The storefront that answers on this host; the default one answers on the installation's own."""
     name = host_name(host)
+    if not (name.isascii() and name.isprintable()):
+        raise UnknownHost(name)
     found = Storefront.objects.filter(domains__host=name).first() if name else None
     if found is None and is_platform_host(name):
         found = Storefront.objects.filter(is_default=True).first()
@@ -81,35 +93,62 @@ def canonical_base(storefront: Storefront) -> str:
     return f"{settings.PUBLIC_SCHEME}://{host}{port}"
 
 
+def memberships_of(user: User, storefront: Storefront) -> "QuerySet[Membership]":
+    """The person's places in the organizations of this storefront that are not closed."""
+    return (
+        Membership.unscoped.filter(user=user, organization__storefront=storefront)
+        .exclude(organization__standing=Standing.CLOSED)
+        .select_related("organization__storefront", "user")
+    )
+
+
+def seated(membership: Membership) -> Seat:
+    """The seat a membership gives."""
+    return Seat(membership.organization, membership.user, Role(membership.role), membership)
+
+
 def seats_of(user: User, storefront: Storefront) -> list[Seat]:
-    """Every organization of this storefront the person belongs to."""
-    memberships = Membership.unscoped.filter(user=user, organization__storefront=storefront)
-    return [
-        Seat(membership.organization, user, Role(membership.role), membership)
-        for membership in memberships.exclude(organization__standing=Standing.CLOSED)
-        .select_related("organization__storefront")
-        .order_by("organization__name", "id")
-    ]
+    """Every organization of this storefront the person belongs to, by name."""
+    return [seated(membership) for membership in memberships_of(user, storefront).order_by("organization__name", "id")]
 
 
 def organization_for(
     user: User, storefront: Storefront, slug: str, *, impersonation: Impersonation | None = None
 ) -> Seat:
     """The person's seat in the organization of that slug, or ``NotThere``."""
-    if impersonation is not None:
-        organization = impersonation.organization
-        if organization.slug == slug and organization.storefront_id == storefront.pk:
-            return Seat(organization, user, Role.VIEWER, impersonation=impersonation)
-        raise NotThere(slug)
-    membership = (
-        Membership.unscoped.filter(user=user, organization__storefront=storefront, organization__slug=slug)
-        .exclude(organization__standing=Standing.CLOSED)
-        .select_related("organization__storefront")
-        .first()
-    )
+    return _seat(user, storefront, impersonation, "slug", slug)
+
+
+def organization_named(
+    user: User, storefront: Storefront, public_id: str, *, impersonation: Impersonation | None = None
+) -> Seat:
+    """The person's seat in the organization of that public id, or ``NotThere``."""
+    return _seat(user, storefront, impersonation, "public_id", public_id)
+
+
+def _seat(user: User, storefront: Storefront, visit: Impersonation | None, name: str, value: str) -> Seat:
+    if visit is not None:
+        organization = visit.organization
+        if getattr(organization, name) == value and organization.storefront_id == storefront.pk:
+            return Seat(organization, user, Role.VIEWER, impersonation=visit)
+        raise NotThere(value)
+    membership = memberships_of(user, storefront).filter(**{f"organization__{name}": value}).first()
     if membership is None:
-        raise NotThere(slug)
-    return Seat(membership.organization, user, Role(membership.role), membership)
+        raise NotThere(value)
+    return seated(membership)
+
+
+def seat_of_key(key: ApiKey) -> Seat:
+    """The seat a management key acts from: its maker's, as it is now; without that the key opens nothing."""
+    organization = key.organization
+    if organization is None or key.kind != KeyKind.MANAGEMENT:
+        message = "Only a management key acts for an organization."
+        raise KeyNotAccepted(message)
+    membership = Membership.objects.of(organization).filter(user=key.created_by).first()
+    if membership is None:
+        message = "Whoever made this key has left the organization, and the key ended with that."
+        raise KeyNotAccepted(message)
+    return Seat(organization, key.created_by, Role(membership.role), membership, api_key=key)
 
 
 def key_for(secret: str, *, storefront: Storefront, on_platform_host: bool, ip_address: str, now: datetime) -> ApiKey:
@@ -126,10 +165,11 @@ def key_for(secret: str, *, storefront: Storefront, on_platform_host: bool, ip_a
         key is None
         or not _meant_for(key, storefront, on_platform_host=on_platform_host)
         or not key.created_by.is_active
+        or (key.kind == KeyKind.OPERATOR and not keys.operates(key.created_by, key.storefront))
     ):
         message = "This API key is not known here, or it has ended."
         raise KeyNotAccepted(message)
-    if not address_allowed(key.allowed_networks, ip_address):
+    if not networks.allow(key.allowed_networks, ip_address):
         message = "This API key may not be used from your address."
         raise KeyNotAccepted(message)
     if key.organization and key.organization.standing != Standing.ACTIVE:
@@ -144,11 +184,3 @@ def _meant_for(key: ApiKey, storefront: Storefront, *, on_platform_host: bool) -
     if key.storefront_id:
         return key.storefront_id == storefront.pk
     return on_platform_host
-
-
-def address_allowed(networks: list[str], ip_address: str) -> bool:
-    """Whether an address lies in one of the networks; no networks means everywhere."""
-    if not networks:
-        return True
-    address = ipaddress.ip_address(ip_address)
-    return any(address in ipaddress.ip_network(network, strict=False) for network in networks)

@@ -10,7 +10,7 @@ from django.utils import timezone
 from rest_framework import authentication, exceptions
 from rest_framework.request import Request
 
-from accounts import access
+from accounts import access, keys
 from accounts.models import ApiKey, User
 from accounts.requests import TenantRequest
 
@@ -42,7 +42,7 @@ def secret_of(headers: Any) -> str | None:
 
 
 class KeyAuthentication(authentication.BaseAuthentication):
-    """A management or operator key; inference keys make calls and nothing else."""
+    """A key of any kind; the views decide which kinds they answer."""
 
     def authenticate(self, request: Request) -> tuple[User | AnonymousUser, ApiKey] | None:
         """Find the key's row, or refuse."""
@@ -52,19 +52,21 @@ class KeyAuthentication(authentication.BaseAuthentication):
         secret = secret_of(request.headers)
         if secret is None:
             return None
+        now = timezone.now()
         try:
             key = access.key_for(
                 secret,
                 storefront=asked.storefront,
                 on_platform_host=asked.on_platform_host,
                 ip_address=asked.client_ip,
-                now=timezone.now(),
+                now=now,
             )
         except access.KeyNotAccepted as error:
             raise exceptions.AuthenticationFailed(str(error)) from error
         except access.OrganizationBlocked as error:
             raise Blocked(str(error)) from error
         asked.api_key = key  # the trail reads it there
+        keys.note_use(key, ip_address=asked.client_ip, now=now)
         return key.created_by, key
 
     def authenticate_header(self, request: Request) -> str:

@@ -1,7 +1,13 @@
-"""Workspaces: how one begins, and how its bounds and standing change."""
+"""Workspaces: how one begins, and how its bounds and standing change.
 
+Promise: a workspace appears with its owner and whatever listens to ``organization_created`` in one transaction; every
+change is in the trail and announced; names are one line and zones exist.
+"""
+
+import zoneinfo
 from typing import Any
 
+from django.core.exceptions import ValidationError
 from django.db import IntegrityError, transaction
 from django.utils.text import slugify
 
@@ -10,14 +16,27 @@ from accounts.models import Membership, Organization, Role, Storefront, User
 from accounts.models.organizations import Standing
 from accounts.signals import access_changed, organization_created
 from plumbing.identifiers import new_id
+from plumbing.refusals import Refusal
+from plumbing.text import NotOneLine, one_line
 
 TRIES = 5
+LONGEST_NAME = 80
+MOST_OWNED = 50
+
+
+class TooManyWorkspaces(Refusal, ValueError):
+    """Somebody owns as many workspaces as anyone may (409)."""
+
+    code = "too_many_organizations"
 
 
 @transaction.atomic
 def create(*, storefront: Storefront, owner: User, name: str, source: trail.Source) -> Organization:
     """Open a workspace with its first owner; announces ``organization_created`` in the same transaction."""
-    organization = _insert(storefront, name)
+    if owner.memberships.filter(role=Role.OWNER).count() >= MOST_OWNED:
+        message = f"One person can own {MOST_OWNED} organizations at most."
+        raise TooManyWorkspaces(message)
+    organization = _insert(storefront, _clean_name(name))
     Membership.objects.create(organization=organization, user=owner, role=Role.OWNER)
     trail.record("organization.created", source=source, target=organization)
     organization_created.send(sender=Organization, organization=organization)
@@ -30,16 +49,27 @@ def _insert(storefront: Storefront, name: str) -> Organization:
     for _ in range(TRIES):
         try:
             with transaction.atomic():
-                return Organization.objects.create(storefront=storefront, name=name[:80], slug=slug)
+                return Organization.objects.create(storefront=storefront, name=name, slug=slug)
         except IntegrityError:
             slug = f"{stem}-{new_id('x')[2:8]}"
     message = f"no free slug for {name!r}"
     raise RuntimeError(message)
 
 
+def _clean_name(name: str) -> str:
+    try:
+        return one_line(name, longest=LONGEST_NAME)
+    except NotOneLine as error:
+        raise ValidationError({"name": str(error)}) from error
+
+
 @transaction.atomic
 def update(organization: Organization, *, source: trail.Source, **changes: Any) -> None:
     """Change a workspace's name, zone, caps or limits."""
+    if "name" in changes:
+        changes["name"] = _clean_name(changes["name"])
+    if "time_zone" in changes and changes["time_zone"] not in zoneinfo.available_timezones():
+        raise ValidationError({"time_zone": "This is not a time zone such as Europe/Paris."})
     before = {name: getattr(organization, name) for name in changes}
     for name, value in changes.items():
         setattr(organization, name, value)

@@ -46,3 +46,8 @@ def may_grant(giver: Role, given: Role) -> bool:
     if given is Role.OWNER:
         return False
     return giver is Role.OWNER or (giver is Role.ADMIN and GRANTED[given] < GRANTED[Role.ADMIN])
+
+
+def may_touch(actor: Role, held: Role) -> bool:
+    """Whether somebody of one role may change or remove a member who holds another: owners anyone, admins below."""
+    return actor is Role.OWNER or may_grant(actor, held)

@@ -101,7 +101,7 @@ def welcome(request: TenantRequest, user: User) -> None:
         organizations.create(
             storefront=request.storefront,
             owner=user,
-            name=f"{user.get_short_name()}'s workspace",
+            name=f"{user.get_short_name()[:60]}'s workspace",
             source=trail.source_of(request),
         )
 

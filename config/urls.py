@@ -3,6 +3,7 @@
 from django.contrib import admin
 from django.urls import include, path
 
+import accounts.views
 from config import health
 
 handler400 = "config.errors.bad_request"
@@ -14,6 +15,8 @@ urlpatterns = [
     path("health", health.health, name="health"),
     path("ready", health.ready, name="ready"),
     path("metrics", health.metrics, name="metrics"),
+    path("", include("accounts.api.urls")),
+    path("invitations/<str:token>/", accounts.views.invitation, name="invitation"),
     path("accounts/", include("allauth.urls")),
     path("admin/", admin.site.urls),
 ]

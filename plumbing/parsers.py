@@ -1,12 +1,26 @@
-"""JSON as strict as money deserves: no duplicate keys, no NaN, no characters a database cannot keep."""
+"""JSON as strict as money deserves: no duplicate keys, no NaN, no characters a database cannot keep.
+
+Promise: a body that is too long, too deep, or not JSON is refused with one sentence before anything reads it; the cap
+holds whatever Content-Length says.
+"""
 
 import json
 from typing import IO, Any
 
-from rest_framework.exceptions import ParseError
+from django.conf import settings
+from rest_framework.exceptions import APIException, ParseError
 from rest_framework.parsers import JSONParser
 
 DEEPEST = 32
+LONGEST_COMPLAINT = 200
+
+
+class BodyTooLarge(APIException):
+    """The body is longer than pages and the management API ever need."""
+
+    status_code = 413
+    default_code = "too_large"
+    default_detail = "The body is too large."
 
 
 class StrictJSONParser(JSONParser):
@@ -14,21 +28,34 @@ class StrictJSONParser(JSONParser):
 
     def parse(self, stream: IO[Any], media_type: str | None = None, parser_context: Any = None) -> Any:
         """Parse the body."""
-        try:
-            parsed = json.loads(
-                stream.read().decode("utf-8"), object_pairs_hook=_no_duplicates, parse_constant=_no_constant
-            )
-        except UnicodeDecodeError as error:
-            message = "The body is not valid UTF-8."
-            raise ParseError(message) from error
-        except RecursionError as error:
-            message = "The body is nested too deeply."
-            raise ParseError(message) from error
-        except ValueError as error:
-            message = f"The body is not valid JSON: {error}"
-            raise ParseError(message) from error
-        _check(parsed, 0)
-        return parsed
+        return loads(capped(stream))
+
+
+def capped(stream: IO[bytes]) -> bytes:
+    """Read a body up to the installation's cap."""
+    most: int = settings.DATA_UPLOAD_MAX_MEMORY_SIZE
+    body = stream.read(most + 1)
+    if len(body) > most:
+        message = f"The body is too large; {most} bytes are the most."
+        raise BodyTooLarge(message)
+    return body
+
+
+def loads(body: bytes) -> Any:
+    """Parse JSON bytes strictly."""
+    try:
+        parsed = json.loads(body.decode("utf-8"), object_pairs_hook=_no_duplicates, parse_constant=_no_constant)
+    except UnicodeDecodeError as error:
+        message = "The body is not valid UTF-8."
+        raise ParseError(message) from error
+    except RecursionError as error:
+        message = "The body is nested too deeply."
+        raise ParseError(message) from error
+    except ValueError as error:
+        message = f"The body is not valid JSON: {str(error)[:LONGEST_COMPLAINT]}"
+        raise ParseError(message) from error
+    _check(parsed, 0)
+    return parsed
 
 
 def _no_duplicates(pairs: list[tuple[str, Any]]) -> dict[str, Any]:

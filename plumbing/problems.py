@@ -6,12 +6,14 @@ anything about our inside.
 
 from typing import Any
 
-from django.core.exceptions import ValidationError
-from django.http import HttpRequest, HttpResponse, JsonResponse
+from django.core.exceptions import PermissionDenied, ValidationError
+from django.http import Http404, HttpRequest, HttpResponse, JsonResponse
 from django.shortcuts import render
 from rest_framework import exceptions, serializers
 from rest_framework.response import Response
 from rest_framework.views import exception_handler as framework_handler
+
+from plumbing.refusals import Refusal
 
 API_PREFIXES = (
     "/api/",
@@ -44,24 +46,38 @@ def wants_json(request: HttpRequest) -> bool:
 
 def exception_handler(error: Exception, context: dict[str, Any]) -> Response | None:
     """The management API's errors in the same form; a field's own messages stand under ``fields``."""
-    if isinstance(error, ValidationError):
-        error = exceptions.ValidationError(serializers.as_serializer_error(error))
+    error = _translated(error)
     response = framework_handler(error, context)
-    if response is None:
-        return None
-    request_id = getattr(context["request"], "request_id", "")
-    code = getattr(error, "default_code", "not_found" if response.status_code == 404 else "error")
-    body: dict[str, Any] = {"code": code, "message": _sentence(response.data), "request_id": request_id}
+    if response is None or not isinstance(error, exceptions.APIException):
+        return response
+    body: dict[str, Any] = {
+        "code": error.default_code,
+        "message": str(error.detail) if isinstance(error.detail, str) else "This request was refused.",
+        "request_id": getattr(context["request"], "request_id", ""),
+    }
     if isinstance(error, exceptions.ValidationError):
-        body |= {"code": "invalid", "message": _first_sentence(response.data), "fields": response.data}
+        body |= {"code": "invalid", "message": _first_sentence(response.data), "fields": _by_field(response.data)}
     response.data = {"error": body}
     return response
 
 
-def _sentence(data: Any) -> str:
-    return (
-        str(data.get("detail", "This request was refused.")) if isinstance(data, dict) else "This request was refused."
-    )
+def _translated(error: Exception) -> Exception:
+    """Refusals of rooms and of Django as the framework's own kind, with our sentences."""
+    if isinstance(error, Refusal):
+        refused = exceptions.APIException(error.sentence)
+        refused.status_code, refused.default_code = error.status, error.code
+        return refused
+    if isinstance(error, ValidationError):
+        return exceptions.ValidationError(serializers.as_serializer_error(error))
+    if isinstance(error, Http404 | exceptions.NotFound):
+        return exceptions.NotFound("There is nothing at this address.")
+    if isinstance(error, PermissionDenied):
+        return exceptions.PermissionDenied("You may not do this here.")
+    return error
+
+
+def _by_field(data: Any) -> dict[str, Any]:
+    return data if isinstance(data, dict) else {"non_field_errors": data}
 
 
 def _first_sentence(data: Any) -> str:
@@ -71,5 +87,5 @@ def _first_sentence(data: Any) -> str:
         prefix = "" if name == "non_field_errors" else f"{name}: "
         return prefix + _first_sentence(messages)
     if isinstance(data, list) and data:
-        return _first_sentence(data[0])
+        return _first_sentence(next((item for item in data if item), data[0]))
     return str(data)
