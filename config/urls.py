@@ -4,6 +4,7 @@ from django.contrib import admin
 from django.urls import include, path
 
 from config import health
+from dashboard.views import front
 
 handler400 = "config.errors.bad_request"
 handler403 = "config.errors.forbidden"
@@ -14,6 +15,12 @@ urlpatterns = [
     path("health", health.health, name="health"),
     path("ready", health.ready, name="ready"),
     path("metrics", health.metrics, name="metrics"),
+    path("", front.landing, name="landing"),
+    path("terms", front.terms_page, name="terms"),
+    path("brand.css", front.brand_css, name="brand_css"),
+    path("brand/logo.png", front.logo, name="brand_logo"),
+    path("favicon.svg", front.favicon, name="favicon"),
+    path("app/", include("dashboard.urls")),
     path("accounts/", include("allauth.urls")),
     path("admin/", admin.site.urls),
 ]

@@ -121,6 +121,7 @@ def mark(color: str) -> str:
     return (
         '<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 32 32">'
         f'<rect width="32" height="32" rx="8" fill="{color}"/>'
-        f'<g fill="none" stroke="{on_fill}" stroke-width="3" stroke-linecap="round">'
-        '<path d="M9 25V14"/><path d="M9 17 24 7" stroke-dasharray="5.2 4"/><path d="M6 25h6"/></g></svg>'
+        f'<g fill="none" stroke="{on_fill}" stroke-width="3.2">'
+        '<path d="M9.5 25.5V12" stroke-linecap="round"/><path d="M9.5 17.2 27 6.8" stroke-dasharray="5.2 1.7"/>'
+        '<path d="M6 25.5h7" stroke-linecap="round"/></g></svg>'
     )

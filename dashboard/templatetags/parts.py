@@ -17,6 +17,12 @@ from django.utils import dateformat
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
 
+from accounts.access import Seat
+from accounts.models import ApiKey
+from accounts.models.bounds import RATE_LIMITS, SPEND_CAPS, RateLimits
+from accounts.roles import Permission
+from dashboard.forms import usd_of
+
 register = template.Library()
 
 TICKS = (forms.CheckboxInput, forms.RadioSelect, forms.CheckboxSelectMultiple)
@@ -46,7 +52,10 @@ def control(field: forms.BoundField) -> SafeString:
     given = widget.attrs.get("class", "")
     if field.errors:
         dress += " is-invalid"
-    return field.as_widget(attrs={"class": f"{dress} {given}".strip()})
+    attrs = {"class": f"{dress} {given}".strip()}
+    if str(widget.attrs.get("placeholder", "")).casefold() == str(field.label).casefold():
+        attrs["placeholder"] = ""  # the label says it already
+    return field.as_widget(attrs=attrs)
 
 
 @register.filter
@@ -106,3 +115,28 @@ class PartNode(template.Node):
         given: dict[str, Any] = {name: value.resolve(context) for name, value in self.values.items()}
         with context.push(body=self.body.render(context), **given):
             return component.render(context)
+
+
+@register.filter
+def may(seat: Seat | None, permission: str) -> bool:
+    """``{% if seat|may:"see_keys" %}``; a misspelt permission is an error, not a no."""
+    return seat is not None and seat.may(Permission(permission))
+
+
+@register.filter
+def usd(nano: int) -> str:
+    """Nano-dollars as dollars, to the digits they have."""
+    return usd_of(nano)
+
+
+@register.filter
+def rate_limited(row: RateLimits) -> bool:
+    """Whether any of the windows is bounded here."""
+    return any(getattr(row, name) is not None for name in (*RATE_LIMITS, "concurrent_requests"))
+
+
+@register.filter
+def bounded(key: ApiKey) -> bool:
+    """Whether a key has any bound of its own."""
+    capped = any(getattr(key, name) is not None for name in SPEND_CAPS)
+    return capped or rate_limited(key) or bool(key.allowed_models or key.allowed_networks)

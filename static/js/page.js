@@ -104,7 +104,7 @@ for (const box of document.querySelectorAll("[data-reveal]")) {
 }
 for (const meter of document.querySelectorAll("[data-strength-of]")) {
   const input = document.getElementById(meter.dataset.strengthOf);
-  const text = document.getElementById(`${meter.id}-text`);
+  const text = meter.nextElementSibling;
   input?.addEventListener("input", () => {
     const found = level(input.value);
     meter.dataset.level = String(found);
