@@ -12,10 +12,17 @@ from django.contrib.auth.decorators import login_required
 from django.core.exceptions import PermissionDenied
 from django.http import HttpRequest, HttpResponseBase
 
+from accounts.models import User
 from accounts.requests import TenantRequest
 from accounts.roles import Permission
 
 View = Callable[..., HttpResponseBase]
+
+
+class PersonRequest(TenantRequest):
+    """A request of somebody who is signed in."""
+
+    user: User
 
 
 def needs(permission: Permission) -> Callable[[View], View]:

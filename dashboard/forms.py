@@ -4,13 +4,13 @@ Promise: text is text (no control characters, no hidden direction marks), amount
 exactly or not at all, and lists come out the way ``accounts`` keeps them.
 """
 
-import datetime
+import datetime as dt
 import ipaddress
 import re
 import unicodedata
 import zoneinfo
 from decimal import Decimal
-from typing import Any, ClassVar
+from typing import Any
 
 from django import forms
 from django.core.exceptions import ValidationError
@@ -43,7 +43,9 @@ def plain(text: str) -> None:
 class TextField(forms.CharField):
     """One line of visible text."""
 
-    default_validators: ClassVar = [plain]
+    def __init__(self, **options: Any) -> None:
+        super().__init__(**options)
+        self.validators = [*self.validators, plain]
 
 
 class LinesField(forms.CharField):
@@ -53,7 +55,7 @@ class LinesField(forms.CharField):
 
     def to_python(self, value: Any) -> Any:
         """Split, strip, drop what is empty or repeated."""
-        entries = re.split(r"[\n\r,]+", super().to_python(value))
+        entries = re.split(r"[\n\r,]+", super().to_python(value) or "")
         return list(dict.fromkeys(entry.strip() for entry in entries if entry.strip()))
 
     def prepare_value(self, value: Any) -> Any:
@@ -89,7 +91,9 @@ def network(entry: str) -> None:
     try:
         ipaddress.ip_network(entry, strict=False)
     except ValueError as error:
-        message = "“%(entry)s” is not an address or network. Write them like 203.0.113.7 or 2001:db8::/32, one per line."
+        message = (
+            "“%(entry)s” is not an address or network. Write them like 203.0.113.7 or 2001:db8::/32, one per line."
+        )
         raise ValidationError(message, params={"entry": entry[:80]}, code="network") from error
 
 
@@ -148,7 +152,9 @@ class OrganizationForm(forms.Form):
 
     name = TextField(label="Name", max_length=80)
     time_zone = forms.ChoiceField(
-        label="Time zone", choices=ZONE_CHOICES, help_text="Days in reports begin at midnight here. Limits and caps count in UTC."
+        label="Time zone",
+        choices=ZONE_CHOICES,
+        help_text="Days in reports begin at midnight here. Limits and caps count in UTC.",
     )
 
 
@@ -209,7 +215,7 @@ class KeyForm(forms.Form):
     PLACES = ("allowed_models", "allowed_networks")
     LIMITS = RATE_LIMITS
 
-    def __init__(self, *arguments: Any, today: datetime.date, **options: Any) -> None:
+    def __init__(self, *arguments: Any, today: dt.date, **options: Any) -> None:
         super().__init__(*arguments, **options)
         self.today = today
         self.fields["expires_on"].widget.attrs["min"] = today.isoformat()
@@ -222,9 +228,9 @@ class KeyForm(forms.Form):
             ]
             field.widget.attrs |= {"min": 1, "inputmode": "numeric"}
 
-    def clean_expires_on(self) -> datetime.date | None:
+    def clean_expires_on(self) -> dt.date | None:
         """Refuse a day that is over."""
-        day: datetime.date | None = self.cleaned_data["expires_on"]
+        day: dt.date | None = self.cleaned_data["expires_on"]
         if day and "expires_on" in self.changed_data and day < self.today:
             message = "This day is over. Choose today or a later one."
             raise ValidationError(message, code="past")
@@ -271,7 +277,9 @@ class KeyForm(forms.Form):
 class NewKeyForm(KeyForm):
     """A key that does not exist yet, and what it is for."""
 
-    kind = forms.ChoiceField(label="What it is for", widget=forms.RadioSelect, initial=KeyKind.INFERENCE)
+    kind = forms.ChoiceField(
+        label="What it is for", widget=forms.RadioSelect(attrs={"class": "form-check-input"}), initial=KeyKind.INFERENCE
+    )
     field_order = ("label", "kind", "expires_on")
 
     def __init__(self, *arguments: Any, kinds: list[KeyKind], **options: Any) -> None:
@@ -292,18 +300,18 @@ class RotateForm(forms.Form):
 
     overlap_s = forms.ChoiceField(label="The old key stops", choices=list(OVERLAPS.items()), initial="86400")
 
-    def overlap(self) -> datetime.timedelta:
+    def overlap(self) -> dt.timedelta:
         """The chosen time."""
-        return datetime.timedelta(seconds=int(self.cleaned_data["overlap_s"]))
+        return dt.timedelta(seconds=int(self.cleaned_data["overlap_s"]))
 
 
-def end_of(day: datetime.date) -> datetime.datetime:
+def end_of(day: dt.date) -> dt.datetime:
     """The first moment after a day, in UTC."""
-    return datetime.datetime.combine(day + datetime.timedelta(days=1), datetime.time.min, datetime.UTC)
+    return dt.datetime.combine(day + dt.timedelta(days=1), dt.time.min, dt.UTC)
 
 
 def initial_of(key: ApiKey) -> dict[str, Any]:
     """A key's present bounds, for its form."""
     shown = {name: getattr(key, name) for name in ("label", *KeyForm.CAPS, *KeyForm.PLACES, *KeyForm.LIMITS)}
-    last_moment = key.expires_at - datetime.timedelta(microseconds=1) if key.expires_at else None
+    last_moment = key.expires_at - dt.timedelta(microseconds=1) if key.expires_at else None
     return {**shown, "expires_on": last_moment.date() if last_moment else None}

@@ -19,7 +19,8 @@ def page(storefront: Storefront) -> SafeString:
     text = storefront.terms.strip() or _template().format_map(
         {"storefront": _plain(storefront.name), "support": _plain(storefront.support_email or storefront.support_url)}
     )
-    return mark_safe(_writer.render(text))  # noqa: S308 - the writer escapes all HTML and refuses script links
+    html: SafeString = mark_safe(_writer.render(text))  # noqa: S308 - the writer escapes all HTML and refuses script links
+    return html
 
 
 @lru_cache(maxsize=1)

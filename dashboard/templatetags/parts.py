@@ -1,7 +1,7 @@
 """The small words every template may use (they are built in, see ``config.settings``).
 
 ``{% icon "key" %}`` draws from the one sprite; ``{% part "card" title="…" %}…{% endpart %}`` puts a body into
-``templates/components/card.html``; ``{{ field|control }}`` draws a form field's input with our classes; ``{% moment at %}``
+``templates/components/card.html``; ``{{ field|control }}`` draws a form field with our classes; ``{% moment at %}``
 says a time in the reader's own zone with UTC in the tooltip.
 """
 
@@ -52,7 +52,7 @@ def control(field: forms.BoundField) -> SafeString:
     given = widget.attrs.get("class", "")
     if field.errors:
         dress += " is-invalid"
-    attrs = {"class": f"{dress} {given}".strip()}
+    attrs: dict[str, str | bool] = {"class": f"{dress} {given}".strip()}
     if str(widget.attrs.get("placeholder", "")).casefold() == str(field.label).casefold():
         attrs["placeholder"] = ""  # the label says it already
     return field.as_widget(attrs=attrs)

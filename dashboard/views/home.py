@@ -11,12 +11,12 @@ from accounts.models import ApiKey
 from accounts.requests import TenantRequest
 from accounts.roles import Permission
 from dashboard import forms
-from dashboard.doors import needs, own_hands
+from dashboard.doors import PersonRequest, needs, own_hands
 
 
 @require_GET
 @own_hands
-def start(request: TenantRequest) -> HttpResponse:
+def start(request: PersonRequest) -> HttpResponse:
     """The only organization, a choice of several, or the making of the first."""
     seats = access.seats_of(request.user, request.storefront)
     if len(seats) == 1:
@@ -25,7 +25,7 @@ def start(request: TenantRequest) -> HttpResponse:
 
 
 @own_hands
-def new_organization(request: TenantRequest) -> HttpResponse:
+def new_organization(request: PersonRequest) -> HttpResponse:
     """Open one more organization."""
     form = forms.NameForm(request.POST or None)
     if request.method == "POST" and form.is_valid():
@@ -53,7 +53,12 @@ def overview(request: TenantRequest, organization_slug: str) -> HttpResponse:
     return render(
         request,
         "dashboard/overview.html",
-        {"steps": steps, "done": sum(steps.values()), "total": len(steps), "base_url": access.canonical_base(request.storefront)},
+        {
+            "steps": steps,
+            "done": sum(steps.values()),
+            "total": len(steps),
+            "base_url": access.canonical_base(request.storefront),
+        },
     )
 
 

@@ -136,7 +136,9 @@ def key_edit(request: TenantRequest, organization_slug: str, key_id: str) -> Htt
             room.update(key, source=trail.source_of(request), **changes)
         messages.success(request, "Saved. It holds from the next call.")
         return redirect("dashboard:key_edit", organization_slug, key.public_id)
-    rotation = None if ended or ApiKey.objects.of(request.seat.organization).filter(replaces=key) else forms.RotateForm()
+    rotation = (
+        None if ended or ApiKey.objects.of(request.seat.organization).filter(replaces=key) else forms.RotateForm()
+    )
     context = {"form": form, "key": key, "state": state, "ended": ended, "rotation": rotation}
     return render(request, "dashboard/keys/edit.html", context)
 

@@ -5,11 +5,10 @@ from django.http import HttpResponse
 from django.shortcuts import redirect, render
 
 from accounts import organizations, trail
-from accounts.models import User
 from accounts.requests import TenantRequest
 from accounts.roles import Permission
 from dashboard import forms
-from dashboard.doors import needs, own_hands
+from dashboard.doors import PersonRequest, needs, own_hands
 
 
 @needs(Permission.MANAGE_ORGANIZATION)
@@ -28,10 +27,9 @@ def organization(request: TenantRequest, organization_slug: str) -> HttpResponse
 
 
 @own_hands
-def account(request: TenantRequest) -> HttpResponse:
+def account(request: PersonRequest) -> HttpResponse:
     """A person's own name and zone, and the way to everything about signing in."""
     user = request.user
-    assert isinstance(user, User)  # own_hands let only people in
     form = forms.ProfileForm(request.POST or None, initial={"name": user.name, "time_zone": user.time_zone})
     if request.method == "POST" and form.is_valid():
         user.name, user.time_zone = form.cleaned_data["name"], form.cleaned_data["time_zone"]
