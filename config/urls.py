@@ -5,6 +5,7 @@ from django.urls import include, path
 
 import accounts.views
 from config import health
+from dashboard.views import front
 
 handler400 = "config.errors.bad_request"
 handler403 = "config.errors.forbidden"
@@ -17,6 +18,12 @@ urlpatterns = [
     path("metrics", health.metrics, name="metrics"),
     path("", include("accounts.api.urls")),
     path("invitations/<str:token>/", accounts.views.invitation, name="invitation"),
+    path("", front.landing, name="landing"),
+    path("terms", front.terms_page, name="terms"),
+    path("brand.css", front.brand_css, name="brand_css"),
+    path("brand/logo.png", front.logo, name="brand_logo"),
+    path("favicon.svg", front.favicon, name="favicon"),
+    path("app/", include("dashboard.urls")),
     path("accounts/", include("allauth.urls")),
     path("admin/", admin.site.urls),
 ]

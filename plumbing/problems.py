@@ -8,7 +8,7 @@ from typing import Any
 
 from django.core.exceptions import PermissionDenied, ValidationError
 from django.http import Http404, HttpRequest, HttpResponse, JsonResponse
-from django.shortcuts import render
+from django.template.loader import render_to_string
 from rest_framework import exceptions, serializers
 from rest_framework.response import Response
 from rest_framework.views import exception_handler as framework_handler
@@ -34,7 +34,14 @@ def answer(request: HttpRequest, status: int, code: str, message: str) -> HttpRe
     if wants_json(request):
         body = {"error": {"code": code, "message": message, "request_id": getattr(request, "request_id", "")}}
         return JsonResponse(body, status=status)
-    return render(request, f"errors/{status}.html", {"code": code, "message": message}, status=status)
+    # Without the request, so that no context processor asks the database: these pages show when it is gone, too.
+    context = {
+        "code": code,
+        "message": message,
+        "request_id": getattr(request, "request_id", ""),
+        "storefront": getattr(request, "storefront", None),
+    }
+    return HttpResponse(render_to_string(f"errors/{status}.html", context), status=status)
 
 
 def wants_json(request: HttpRequest) -> bool:

@@ -1,0 +1,23 @@
+"""The customer's addresses. Everything of an organization carries its slug, so that the middleware finds the seat."""
+
+from django.urls import path
+
+from dashboard.views import home, keys, members, settings
+
+app_name = "dashboard"
+
+urlpatterns = [
+    path("", home.start, name="start"),
+    path("new/", home.new_organization, name="new_organization"),
+    path("account/", settings.account, name="account"),
+    path("visit/end/", home.end_visit, name="end_visit"),
+    path("<slug:organization_slug>/", home.overview, name="overview"),
+    path("<slug:organization_slug>/keys/", keys.key_list, name="keys"),
+    path("<slug:organization_slug>/keys/new/", keys.key_new, name="key_new"),
+    path("<slug:organization_slug>/keys/<str:key_id>/", keys.key_edit, name="key_edit"),
+    path("<slug:organization_slug>/keys/<str:key_id>/switch/", keys.key_switch, name="key_switch"),
+    path("<slug:organization_slug>/keys/<str:key_id>/rotate/", keys.key_rotate, name="key_rotate"),
+    path("<slug:organization_slug>/keys/<str:key_id>/revoke/", keys.key_revoke, name="key_revoke"),
+    path("<slug:organization_slug>/members/", members.member_list, name="members"),
+    path("<slug:organization_slug>/settings/", settings.organization, name="settings"),
+]
