@@ -153,11 +153,13 @@ def rotate(key: ApiKey, *, overlap: timedelta, now: datetime, made_by: User, sou
 
 
 @transaction.atomic
-def set_enabled(key: ApiKey, *, enabled: bool, now: datetime, source: trail.Source) -> None:
+def set_enabled(key: ApiKey, *, enabled: bool, now: datetime, source: trail.Source, reason: str = "") -> None:
     """Switch a key off for a while, or on again."""
+    before = {"disabled_at": key.disabled_at}
     key.disabled_at = None if enabled else now
     key.save(update_fields=["disabled_at"])
-    _tell(key, "key.enabled" if enabled else "key.disabled", source)
+    after = {"disabled_at": key.disabled_at}
+    _tell(key, "key.enabled" if enabled else "key.disabled", source, before=before, after=after, reason=reason)
 
 
 @transaction.atomic
@@ -166,7 +168,7 @@ def revoke(key: ApiKey, *, now: datetime, source: trail.Source, reason: str = ""
     if not ApiKey.unscoped.filter(pk=key.pk, revoked_at__isnull=True).update(revoked_at=now):
         return
     key.revoked_at = now
-    _tell(key, "key.revoked", source, reason=reason)
+    _tell(key, "key.revoked", source, before={"revoked_at": None}, after={"revoked_at": now}, reason=reason)
 
 
 @transaction.atomic

@@ -16,4 +16,5 @@ urlpatterns = [
     path("metrics", health.metrics, name="metrics"),
     path("accounts/", include("allauth.urls")),
     path("admin/", admin.site.urls),
+    path("desk/", include("desk.urls")),
 ]
