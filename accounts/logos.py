@@ -19,7 +19,7 @@ FORMATS = ("PNG", "JPEG", "WEBP", "GIF")
 
 
 class LogoRefused(Refused):
-    """This file cannot become a logo; the sentence says why."""
+    """No logo comes of this file; the sentence says why."""
 
 
 def png_of(upload: bytes) -> bytes:
@@ -39,12 +39,7 @@ def png_of(upload: bytes) -> bytes:
 
 def _pixels(upload: bytes) -> Image.Image:
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", Image.DecompressionBombWarning)  # our own, lower bound decides
-            opened = Image.open(io.BytesIO(upload), formats=FORMATS)
-        if opened.width * opened.height > LARGEST_PIXELS:
-            raise LogoRefused("The picture has more than 16 million pixels.")
-        upright = ImageOps.exif_transpose(opened).convert("RGBA")
+        upright = ImageOps.exif_transpose(_opened(upload)).convert("RGBA")
     except LogoRefused:
         raise
     except Exception as error:  # a decoder meets hostile bytes in more ways than it documents
@@ -52,3 +47,12 @@ def _pixels(upload: bytes) -> Image.Image:
     clean = Image.new("RGBA", upright.size)
     clean.paste(upright)  # pixels alone; no profile, no comment, no place
     return clean
+
+
+def _opened(upload: bytes) -> Image.Image:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", Image.DecompressionBombWarning)  # our own, lower bound decides
+        opened = Image.open(io.BytesIO(upload), formats=FORMATS)
+    if opened.width * opened.height > LARGEST_PIXELS:
+        raise LogoRefused("The picture has more than 16 million pixels.")
+    return opened

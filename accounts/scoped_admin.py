@@ -46,6 +46,10 @@ class StorefrontFilter(SimpleListFilter):
         shops = [(shop.public_id, shop.name) for shop in scope_for(request).storefronts()]
         return shops if len(shops) > 1 else []
 
+    def has_output(self) -> bool:
+        """Somebody of one shop is not asked, but a shop they name in the address still counts."""
+        return bool(self.lookup_choices) or self.value() is not None
+
     def queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> QuerySet[Any]:
         """Rows of the chosen shop; of one out of scope, none."""
         if self.value() is None:
@@ -296,11 +300,11 @@ class ScopedAdmin(_Scoped, ModelAdmin):
 
     def history_view(self, request: HttpRequest, object_id: str, extra_context: Any = None) -> HttpResponse:
         """The trail of one row, as far as it lies in scope."""
+        if not self.has_view_permission(request):
+            raise PermissionDenied
         row = self.get_object(request, unquote(object_id))
         if row is None:
             return self._get_obj_does_not_exist_redirect(request, self.opts, object_id)
-        if not self.has_view_permission(request, row):
-            raise PermissionDenied
         events = AuditEvent.objects.filter(
             target_kind=self.opts.model_name, target_id=str(getattr(row, "public_id", row.pk))
         ).select_related("actor")
@@ -339,6 +343,8 @@ class ScopedAdmin(_Scoped, ModelAdmin):
 
     def deed_view(self, request: HttpRequest, object_id: str, slug: str) -> HttpResponse:
         """Ask why, then do it to one row."""
+        if not self.has_view_permission(request):
+            raise PermissionDenied
         row = self.get_object(request, unquote(object_id))
         if row is None:
             return self._get_obj_does_not_exist_redirect(request, self.opts, object_id)

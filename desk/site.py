@@ -10,9 +10,10 @@ from typing import Any
 
 from csp.constants import UNSAFE_EVAL
 from django.contrib.admin.models import LogEntry
+from django.contrib.admin.views.autocomplete import AutocompleteJsonView
 from django.contrib.auth.views import redirect_to_login
-from django.core.exceptions import ImproperlyConfigured
-from django.db.models import Model, QuerySet
+from django.core.exceptions import ImproperlyConfigured, PermissionDenied
+from django.db.models import ForeignKey, Model, QuerySet
 from django.db.models.base import ModelBase
 from django.http import Http404, HttpRequest, HttpResponse, HttpResponseRedirect
 from django.shortcuts import resolve_url
@@ -30,12 +31,23 @@ MOST_RESULTS_PER_TABLE = 8
 NOT_OURS = frozenset({"view_on_site"})  # a redirect to whatever row of whatever table; nothing here needs it
 
 
+class Choices(AutocompleteJsonView):
+    """What select boxes ask; Django's own breaks on a relation that is read backwards."""
+
+    def process_request(self, request: HttpRequest) -> Any:
+        """Only a field that a form could have."""
+        term, table, source, to_field = super().process_request(request)
+        if not isinstance(source, ForeignKey):
+            raise PermissionDenied
+        return term, table, source, to_field
+
+
 class OperatorSite(UnfoldAdminSite):
     """``/admin/``."""
 
     site_header = site_title = "Tollgate"
     index_title = "Desk"
-    empty_value_display = "–"
+    empty_value_display = "-"
 
     # --- Who comes in ---
 
@@ -102,6 +114,10 @@ class OperatorSite(UnfoldAdminSite):
         """Colours come from a stylesheet, because the content policy allows no inline ones."""
         return {**super().each_context(request), "colors": None}
 
+    def autocomplete_view(self, request: HttpRequest) -> HttpResponse:
+        """Choices for select boxes, from the scope of the table they come from."""
+        return Choices.as_view(admin_site=self)(request)
+
     # --- Search ---
 
     def search(self, request: HttpRequest, extra_context: Any = None) -> TemplateResponse:
@@ -116,7 +132,7 @@ class OperatorSite(UnfoldAdminSite):
 
     def _found(self, request: HttpRequest, term: str) -> list[dict[str, str | Promise]]:
         found = []
-        for model, admin in self._registry.items():
+        for admin in self._registry.values():
             if not admin.has_view_permission(request) or not admin.get_search_fields(request):
                 continue
             rows, _ = admin.get_search_results(request, admin.get_queryset(request), term)

@@ -6,6 +6,7 @@ from typing import Any
 from django import forms
 from django.contrib import admin
 from django.contrib.admin import display
+from django.db.models import URLField
 from django.http import HttpRequest
 from django.utils.html import format_html
 from unfold.widgets import UnfoldAdminFileFieldWidget, UnfoldBooleanSwitchWidget
@@ -123,6 +124,12 @@ class StorefrontAdmin(ScopedAdmin):
         if new_logo or remove:
             changes["logo_png"] = new_logo or None
         storefronts.update(row, source=trail.source_of(request), reason=reason, **changes)
+
+    def formfield_for_dbfield(self, db_field: Any, request: HttpRequest, **options: Any) -> Any:
+        """An address typed without a scheme is a secure one."""
+        if isinstance(db_field, URLField):
+            options["assume_scheme"] = "https"
+        return super().formfield_for_dbfield(db_field, request, **options)
 
     @display(description="Logo")
     def logo(self, shop: Storefront) -> str:

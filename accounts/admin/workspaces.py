@@ -81,8 +81,8 @@ class OrganizationAdmin(BoundsMixin, ScopedAdmin):
             slug="visit",
             title="Visit as support",
             icon="visibility",
-            warning="For half an hour you see this organization's pages as its members do. You can neither see nor make "
-            "keys, nor move money; the visit shows on every page and in their audit trail, with your reason.",
+            warning="For half an hour you see this organization's pages as its members do. You can neither see nor "
+            "make keys, nor move money; the visit shows on every page and in their audit trail, with your reason.",
             act=_visit,
             applies=lambda organization: organization.standing != Standing.CLOSED,
             in_bulk=False,
