@@ -1,7 +1,8 @@
 """Visits by staff: explicit, short, to one organization, written in the trail, and harmless.
 
-Promise: a visit needs a reason, ends by itself, shows on every page, and its seat holds no permission that shows or
-makes a key or moves money (``roles.VISITOR``).
+Promise: only somebody who runs the shop visits its customers, with a reason; a visit is to one organization, ends by
+itself or when the visitor's job does, shows on every page, and its seat holds no permission that shows or makes a key
+or moves money (``roles.VISITOR``). A session is on one visit at a time.
 """
 
 from datetime import datetime, timedelta
@@ -11,12 +12,15 @@ from django.http import HttpRequest
 
 from accounts import trail
 from accounts.models import Impersonation, Organization, User
+from accounts.models.organizations import Standing
+from accounts.operators import scope_of
+from accounts.refusals import Refused
 
 LONGEST_VISIT = timedelta(minutes=30)
 SESSION_KEY = "impersonation"
 
 
-class VisitRefused(ValueError):
+class VisitRefused(Refused):
     """The visit cannot start; the sentence says why."""
 
 
@@ -24,10 +28,18 @@ class VisitRefused(ValueError):
 def start(
     request: HttpRequest, *, staff: User, organization: Organization, reason: str, now: datetime
 ) -> Impersonation:
-    """Begin a visit. The caller has checked that this person may see this organization's storefront."""
+    """Begin a visit; one that still runs ends first."""
     if not reason.strip():
         message = "Say why you visit; the customer may ask."
         raise VisitRefused(message)
+    if not scope_of(staff).may_change(organization.storefront):
+        message = "You do not run this organization's shop."
+        raise VisitRefused(message)
+    if organization.standing == Standing.CLOSED:
+        message = "This organization is closed; there is nothing to visit."
+        raise VisitRefused(message)
+    if running := current(request, now=now):
+        end(request, running, now=now)
     visit = Impersonation.objects.create(
         staff=staff,
         organization=organization,
@@ -67,10 +79,4 @@ def end(request: HttpRequest, visit: Impersonation, *, now: datetime) -> None:
 
 
 def _still_staff(visit: Impersonation) -> bool:
-    staff = visit.staff
-    if not staff.is_active:
-        return False
-    return (
-        staff.is_staff
-        or staff.storefront_jobs.filter(storefront=visit.organization.storefront, can_change=True).exists()
-    )
+    return scope_of(visit.staff).may_change(visit.organization.storefront)

@@ -240,7 +240,7 @@ def rotate(key: ApiKey, *, overlap: timedelta, now: datetime, made_by: User, sou
 
 
 @transaction.atomic
-def set_enabled(key: ApiKey, *, enabled: bool, now: datetime, source: trail.Source) -> None:
+def set_enabled(key: ApiKey, *, enabled: bool, now: datetime, source: trail.Source, reason: str = "") -> None:
     """Switch a key off for a while, or on again; what is so already stays so."""
     living = ApiKey.unscoped.filter(pk=key.pk, revoked_at__isnull=True)
     if not living.exists():
@@ -248,8 +248,10 @@ def set_enabled(key: ApiKey, *, enabled: bool, now: datetime, source: trail.Sour
         raise KeyRefused(message)
     if not living.filter(disabled_at__isnull=not enabled).update(disabled_at=None if enabled else now):
         return
+    before = {"disabled_at": key.disabled_at}
     key.disabled_at = None if enabled else now
-    _tell(key, "key.enabled" if enabled else "key.disabled", source)
+    after = {"disabled_at": key.disabled_at}
+    _tell(key, "key.enabled" if enabled else "key.disabled", source, before=before, after=after, reason=reason)
 
 
 @transaction.atomic
@@ -258,7 +260,7 @@ def revoke(key: ApiKey, *, now: datetime, source: trail.Source, reason: str = ""
     if not ApiKey.unscoped.filter(pk=key.pk, revoked_at__isnull=True).update(revoked_at=now):
         return False
     key.revoked_at = now
-    _tell(key, "key.revoked", source, reason=reason)
+    _tell(key, "key.revoked", source, before={"revoked_at": None}, after={"revoked_at": now}, reason=reason)
     return True
 
 

@@ -64,7 +64,7 @@ def _clean_name(name: str) -> str:
 
 
 @transaction.atomic
-def update(organization: Organization, *, source: trail.Source, **changes: Any) -> None:
+def update(organization: Organization, *, source: trail.Source, reason: str = "", **changes: Any) -> None:
     """Change a workspace's name, zone, caps or limits."""
     if "name" in changes:
         changes["name"] = _clean_name(changes["name"])
@@ -75,10 +75,12 @@ def update(organization: Organization, *, source: trail.Source, **changes: Any) 
         setattr(organization, name, value)
     organization.full_clean()
     organization.save(update_fields=list(changes))
-    trail.record("organization.changed", source=source, target=organization, before=before, after=changes)
+    trail.record(
+        "organization.changed", source=source, target=organization, before=before, after=changes, reason=reason
+    )
     access_changed.send(sender=Organization, organization=organization)
 
 
 def set_standing(organization: Organization, standing: Standing, *, reason: str, source: trail.Source) -> None:
     """Suspend, close, or welcome back."""
-    update(organization, source=source, standing=standing, standing_reason=reason[:200])
+    update(organization, source=source, reason=reason, standing=standing, standing_reason=reason[:200])

@@ -94,10 +94,10 @@ INSTALLED_APPS = [
     "accounts.apps.AccountsConfig",
     "plumbing.apps.PlumbingConfig",
     *(["sandbox.apps.SandboxConfig"] if SANDBOX else []),
-    "unfold",
+    "unfold.apps.BasicAppConfig",  # the theme alone; the site is ours
     "unfold.contrib.filters",
     "unfold.contrib.forms",
-    "django.contrib.admin",
+    "desk.apps.OperatorsAdminConfig",
     "django.contrib.auth",
     "django.contrib.contenttypes",
     "django.contrib.sessions",
@@ -308,6 +308,22 @@ CONTENT_SECURITY_POLICY = {
     },
 }
 
+# --- Operators' desk --------------------------------------------------------------------------------------------------
+
+UNFOLD: dict[str, Any] = {
+    "SITE_TITLE": "Tollgate desk",
+    "SITE_HEADER": "Tollgate",
+    "SITE_SUBHEADER": "Operators' desk",
+    "SITE_SYMBOL": "toll",
+    "SITE_URL": "/",
+    "SHOW_HISTORY": True,
+    "SHOW_VIEW_ON_SITE": False,
+    "STYLES": ["desk.site.stylesheet"],
+    "DASHBOARD_CALLBACK": "desk.front.figures",
+    "SIDEBAR": {"show_search": True, "command_search": True, "navigation": "desk.navigation.sidebar"},
+    "COMMAND": {"search_models": True, "show_history": False},
+}
+
 # --- Management API ---------------------------------------------------------------------------------------------------
 
 REST_FRAMEWORK = {
@@ -361,6 +377,7 @@ STATIC_URL = "static/"
 STATIC_ROOT = Path(env.str("STATIC_ROOT", str(BASE_DIR / "staticfiles"))) if PRODUCTION else None
 STATICFILES_DIRS = [BASE_DIR / "static"]
 WHITENOISE_USE_FINDERS = not PRODUCTION
+WHITENOISE_AUTOREFRESH = not PRODUCTION  # no collected folder to look into outside production
 STORAGES = {
     "default": {"BACKEND": "django.core.files.storage.FileSystemStorage"},
     "staticfiles": {

@@ -26,4 +26,5 @@ urlpatterns = [
     path("app/", include("dashboard.urls")),
     path("accounts/", include("allauth.urls")),
     path("admin/", admin.site.urls),
+    path("desk/", include("desk.urls")),
 ]

@@ -1,0 +1,91 @@
+"""People as the platform's staff handle them: change what may be changed, and erase somebody who asks for it.
+
+Promise: nobody hands out a power they do not have (only superusers make operators, and never out of themselves);
+erasing keeps the books: every row stays, but the name, the mailbox, the ways to sign in and the keys are gone.
+"""
+
+from datetime import datetime
+from typing import Any
+
+from allauth.account.models import EmailAddress
+from allauth.mfa.models import Authenticator
+from allauth.socialaccount.models import SocialAccount
+from allauth.usersessions.models import UserSession
+from django.db import transaction
+
+from accounts import keys, trail
+from accounts.models import ApiKey, Invitation, Organization, StorefrontStaff, User
+from accounts.operators import scope_of
+from accounts.refusals import Refused
+from accounts.signals import access_changed
+
+CHANGEABLE = frozenset({"name", "time_zone", "is_active"})
+POWERS = frozenset({"is_staff", "is_superuser"})
+
+
+class PersonRefused(Refused):
+    """What was asked cannot be done to this person; the sentence says why."""
+
+
+@transaction.atomic
+def update(user: User, *, by: User, source: trail.Source, reason: str = "", **changes: Any) -> None:
+    """Change a person's name, zone or standing; superusers also change who is an operator."""
+    _check(user, by=by)
+    if unknown := set(changes) - CHANGEABLE - POWERS:
+        message = f"{', '.join(sorted(unknown))} cannot be changed here."
+        raise PersonRefused(message)
+    if POWERS & set(changes) and (not by.is_superuser or by.pk == user.pk):
+        raise PersonRefused("Only a superuser makes operators, and never out of themselves.")
+    if by.pk == user.pk and changes.get("is_active") is False:
+        raise PersonRefused("You cannot switch yourself off.")
+    before = {name: getattr(user, name) for name in changes}
+    for name, value in changes.items():
+        setattr(user, name, value)
+    user.full_clean(exclude=["password"])
+    user.save(update_fields=list(changes))
+    trail.record("user.changed", source=source, target=user, before=before, after=changes, reason=reason)
+    if "is_active" in changes:
+        _announce(user)
+        if not user.is_active:
+            _end_sessions(user)
+
+
+@transaction.atomic
+def erase(user: User, *, by: User, now: datetime, source: trail.Source, reason: str = "") -> None:
+    """Forget who somebody is: mailbox, name, ways to sign in and keys; what they bought stays on the books."""
+    _check(user, by=by)
+    if by.pk == user.pk:
+        raise PersonRefused("You cannot erase yourself; ask a colleague.")
+    for key in ApiKey.unscoped.filter(created_by=user, revoked_at__isnull=True):
+        keys.revoke(key, now=now, source=source, reason="Its maker was erased.")
+    _end_sessions(user)
+    for rows in (EmailAddress, Authenticator, SocialAccount, StorefrontStaff):
+        rows.objects.filter(user=user).delete()
+    nobody = f"{user.public_id}@erased.invalid"
+    letters = Invitation.unscoped.filter(email__iexact=user.email)
+    letters.filter(accepted_at__isnull=True, revoked_at__isnull=True).update(revoked_at=now)
+    letters.update(email=nobody)
+    user.email, user.name, user.acquisition = nobody, "", {}
+    user.is_active = user.is_staff = user.is_superuser = False
+    user.set_unusable_password()
+    user.save()
+    trail.record("user.erased", source=source, target=user, reason=reason)
+    _announce(user)
+
+
+def _check(user: User, *, by: User) -> None:
+    scope = scope_of(by)
+    if not scope.platform:
+        raise PersonRefused("A person belongs to all shops; only the platform's staff may change them.")
+    if (user.is_staff or user.is_superuser) and not scope.superuser and by.pk != user.pk:
+        raise PersonRefused("Only a superuser changes another operator.")
+
+
+def _end_sessions(user: User) -> None:
+    for session in UserSession.objects.filter(user=user):
+        session.end()
+
+
+def _announce(user: User) -> None:
+    for organization in Organization.objects.filter(memberships__user=user):
+        access_changed.send(sender=User, organization=organization)

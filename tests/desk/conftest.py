@@ -1,0 +1,149 @@
+"""Two shops, both full of rows; whatever belongs to the second one carries the word CANARY."""
+
+from collections.abc import Callable
+from datetime import timedelta
+from typing import Any
+
+import pytest
+from django.test import Client
+from django.utils import timezone
+
+from accounts import organizations, trail
+from accounts.models import ApiKey, Impersonation, Invitation, Membership, Organization, Storefront, User
+from accounts.models.keys import KeyKind
+from tests import factories
+
+CANARY = "CANARY"
+
+
+def fill(shop: Storefront, mark: str) -> Organization:
+    """One of everything, named with the mark."""
+    owner = factories.make_user(f"{mark.lower()}-owner@example.com", name=f"{mark} Owner")
+    owner.acquisition = {"utm_source": f"{mark}-campaign"}
+    owner.save()
+    organization = factories.make_organization(storefront=shop, owner=owner, name=f"{mark} Organization")
+    factories.make_key(organization, label=f"{mark} key", scopes=[f"{mark}-scope"], allowed_models=[f"{mark}-model"])
+    ApiKey.unscoped.create(
+        storefront=shop,
+        kind=KeyKind.OPERATOR,
+        label=f"{mark} operator key",
+        secret_hash=mark.ljust(64, "0"),
+        visible_start=f"sk-{mark[:6].lower()}-op",
+        last_four="zzzz",
+        created_by=owner,
+    )
+    Invitation.objects.create(
+        organization=organization,
+        email=f"{mark.lower()}-guest@example.com",
+        role="developer",
+        token_hash=f"{mark}hash",
+        invited_by=owner,
+        expires_at=timezone.now() + timedelta(days=7),
+    )
+    staff = factories.make_staff(shop, f"{mark.lower()}-staff@example.com")
+    now = timezone.now()
+    visit = Impersonation.objects.create(
+        staff=staff,
+        organization=organization,
+        reason=f"{mark} reason",
+        started_at=now,
+        expires_at=now + timedelta(minutes=5),
+    )
+    source = trail.Source(user=staff)
+    organizations.update(organization, source=source, reason=f"{mark} why", standing_reason=f"{mark} words")
+    trail.record("impersonation.started", source=source, target=visit, organization=organization, reason=f"{mark} v")
+    trail.record("user.signed_up", source=source, target=owner, storefront=shop)
+    trail.record("storefront.changed", source=source, target=shop, after={"tagline": f"{mark} tagline"})
+    return organization
+
+
+@pytest.fixture
+def ours(shop: Storefront) -> Organization:
+    """What the operator of the first shop may see."""
+    shop.name = "HOME Shop"
+    shop.save()
+    return fill(shop, "HOMEMARK")
+
+
+@pytest.fixture
+def theirs(other_shop: Storefront) -> Organization:
+    """What they must never see."""
+    other_shop.name, other_shop.slug, other_shop.tagline = "CANARY Shop", "canary-shop", "CANARY tagline"
+    other_shop.support_email, other_shop.terms = "canary-support@example.com", "CANARY terms"
+    other_shop.save()
+    return fill(other_shop, CANARY)
+
+
+@pytest.fixture
+def shared(ours: Organization, theirs: Organization) -> User:
+    """Somebody who is a customer of both shops."""
+    user = factories.make_user("shared@example.com", name="Shared Person")
+    user.acquisition = {"utm_source": "CANARY-shared-campaign"}
+    user.save()
+    factories.make_membership(ours, user)
+    factories.make_membership(theirs, user, role="owner")
+    return user
+
+
+@pytest.fixture
+def operator(ours: Organization) -> User:
+    """Runs the first shop."""
+    return User.objects.get(email="homemark-staff@example.com")
+
+
+@pytest.fixture
+def onlooker(shop: Storefront) -> User:
+    """Works at the first shop and may touch nothing."""
+    return factories.make_staff(shop, "onlooker@example.com", can_change=False)
+
+
+@pytest.fixture
+def staff(db: None) -> User:
+    """The platform's staff, without a superuser's powers."""
+    return factories.make_user("platform@example.com", is_staff=True)
+
+
+@pytest.fixture
+def root(db: None) -> User:
+    """A superuser."""
+    return factories.make_staff(email="root@example.com")
+
+
+@pytest.fixture
+def browse() -> Callable[..., Client]:
+    """A signed-in client at the default shop's host; csrf=True checks tokens as a browser would meet them."""
+
+    def signed_in(user: User | None, *, csrf: bool = False) -> Client:
+        client = Client(HTTP_HOST="localhost", enforce_csrf_checks=csrf)
+        if user is not None:
+            client.force_login(user)
+        return client
+
+    return signed_in
+
+
+def text_of(response: Any) -> str:
+    """What was answered, headers included: redirects and messages can tell tales too."""
+    body = b"".join(response.streaming_content) if response.streaming else response.content
+    cookies = " ".join(morsel.value for morsel in response.cookies.values())
+    return f"{response.headers} {cookies} {body.decode()}"
+
+
+def rows_of(shop: Storefront) -> dict[str, list[int]]:
+    """The primary keys of a shop's rows, by model."""
+    within = {"organization__storefront": shop}
+    return {
+        "storefront": [shop.pk],
+        "organization": list(Organization.objects.filter(storefront=shop).values_list("pk", flat=True)),
+        "membership": list(Membership.unscoped.filter(**within).values_list("pk", flat=True)),
+        "invitation": list(Invitation.unscoped.filter(**within).values_list("pk", flat=True)),
+        "apikey": list(ApiKey.unscoped.filter(**within).values_list("pk", flat=True))
+        + list(ApiKey.unscoped.filter(storefront=shop).values_list("pk", flat=True)),
+        "impersonation": list(Impersonation.objects.filter(**within).values_list("pk", flat=True)),
+        "auditevent": list(shop.audit_events.values_list("pk", flat=True)),
+        "storefrontdomain": list(shop.domains.values_list("pk", flat=True)),
+        "storefrontstaff": list(shop.staff.values_list("pk", flat=True)),
+        "user": list(
+            User.objects.filter(memberships__organization__storefront=shop).distinct().values_list("pk", flat=True)
+        ),
+    }
