@@ -63,8 +63,7 @@ def apply(connection: BaseDatabaseWrapper, operations: Sequence[Operation], now:
     if not connection.in_atomic_block:
         message = "the ledger writes inside its caller's transaction, and there is none"
         raise TransactionManagementError(message)
-    with connection.wrap_database_errors:
-        page = Page(connection, now)
+    with connection.wrap_database_errors, Page(connection, now) as page:
         page.read(operations)
         verdicts: dict[int, Verdict] = {}
         for place in _order(operations):

@@ -10,7 +10,7 @@ from collections.abc import Iterable, Sequence
 from datetime import UTC, date, datetime
 from functools import cache
 from types import ModuleType
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Self
 
 from django.db import OperationalError
 from django.db.backends.base.base import BaseDatabaseWrapper
@@ -33,7 +33,10 @@ class Account:
     __slots__ = ("burn_key", "held", "id", "kind", "live", "posted", "seen", "unit")
 
     def __init__(self, row: Sequence[Any], now: Any) -> None:
-        self.id, _, self.kind, self.unit, priority, expires_at, self.posted, self.held = row
+        self.id: int = row[0]
+        self.posted: int = row[6]
+        self.held: int = row[7]
+        self.kind, self.unit, priority, expires_at = row[2:6]
         self.live = expires_at is None or expires_at > now
         self.burn_key = (priority, expires_at is None, expires_at or "", self.id)
         self.seen = (self.posted, self.held)
@@ -149,6 +152,12 @@ class Page:
         self.new_lines: list[tuple[Any, ...]] = []
         self.transfers: list[tuple[Any, ...]] = []
         self.riders: dict[tuple[str, tuple[str, ...]], list[tuple[Any, ...]]] = {}
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.cursor.close()  # not left to the garbage: an error's traceback would keep the connection's file open
 
     # --- Reading ------------------------------------------------------------------------------------------------------
 

@@ -31,6 +31,7 @@ class Stage:
         self.process = ProcessLease.objects.create(name="test", started_at=NOW, heartbeat_at=NOW)
         self.numbers = count(self.process.pk << 39)
         self.uids = count(1)
+        self.seen_epoch = self.epoch
 
     @property
     def epoch(self) -> int:
@@ -49,7 +50,7 @@ class Stage:
 
     def reserving(self, maximum: int, minimum: int | None = None, **fields: Any) -> Reserve:
         fields.setdefault("hold_id", next(self.numbers))
-        fields.setdefault("epoch", self.epoch)
+        fields.setdefault("epoch", self.seen_epoch)
         return Reserve(
             organization_id=self.organization.pk,
             process_id=self.process.pk,
