@@ -5,3 +5,10 @@ class BillingConfig(AppConfig):
     name = "billing"
     verbose_name = "Billing"
     default_auto_field = "django.db.models.BigAutoField"
+
+    def ready(self) -> None:
+        from accounts.signals import access_changed, organization_created
+        from billing import wallets
+
+        organization_created.connect(wallets.on_organization_created, dispatch_uid="billing.wallets.open")
+        access_changed.connect(wallets.on_access_changed, dispatch_uid="billing.wallets.bump")
