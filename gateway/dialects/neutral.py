@@ -287,6 +287,12 @@ class Broke(Struct, frozen=True, tag=True):
     code: str | None = None
 
 
+class Untold(Struct, frozen=True, tag=True):
+    """Something in the answer that only its own dialect can say; between two dialects it is an error, not a silence."""
+
+    kind: str
+
+
 class Ended(Struct, frozen=True, tag=True):
     """The provider's own mark of the end; without it an answer is cut off."""
 
@@ -304,6 +310,7 @@ Event = (
     | Finished
     | Reported
     | Broke
+    | Untold
     | Ended
 )
 

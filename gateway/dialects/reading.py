@@ -10,7 +10,7 @@ from typing import Any, NoReturn, TypeVar
 
 import msgspec
 
-from gateway.dialects.neutral import Json
+from gateway.dialects.neutral import Json, ToolCall
 from gateway.errors import InvalidRequest, MalformedJSON, UnknownField, UpstreamMalformed
 
 T = TypeVar("T")
@@ -100,6 +100,26 @@ def _within_64_bits(digits: str) -> int:
 
 # msgspec keeps the last of two members with one name and takes whole numbers of any size; the second reading does not.
 _second_reading = json.JSONDecoder(object_pairs_hook=_unique, parse_int=_within_64_bits).decode
+
+
+def argument_members(text: str) -> Json | None:
+    """Read the arguments of a tool call as an object; None when they are unfinished or something else."""
+    if not text.strip():
+        return {}
+    try:
+        arguments = _decode(text)
+    except (msgspec.DecodeError, RecursionError):
+        return None
+    return arguments if type(arguments) is dict else None
+
+
+def call_arguments(call: ToolCall) -> Json:
+    """Read the arguments of a tool call in a request, where a dialect wants an object instead of its text."""
+    arguments = argument_members(call.arguments)
+    if arguments is None:
+        msg = f"The arguments of the tool call {call.id[:LONGEST_NAME]!r} are not a JSON object."
+        raise InvalidRequest(msg, param="messages")
+    return arguments
 
 
 # One value at a time
