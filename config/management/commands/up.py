@@ -40,9 +40,8 @@ class Command(BaseCommand):
         call_command("migrate", interactive=False, verbosity=0)
         made = opening.open_shop()
         connections.close_all()
-        os.environ.setdefault("PLATFORM_HOSTS", ",".join(dict.fromkeys([*settings.PLATFORM_HOSTS, host])))
-        os.environ.setdefault("PUBLIC_PORT", str(port))
         shown_host = "127.0.0.1" if host in {"0.0.0.0", "::", ""} else host  # noqa: S104 - compared, not bound
+        _announce(shown_host, port)
         greeting = threading.Thread(target=self._greet, args=(f"http://{shown_host}:{port}", made), daemon=True)
         greeting.start()
         serve(host, port)
@@ -75,6 +74,17 @@ class Command(BaseCommand):
         ]
         self.stdout.write("\n".join(lines))
         self.stdout.flush()
+
+
+def _announce(host: str, port: int) -> None:
+    """Tell the server process where people reach it: links in mails lead where the greeting says."""
+    hosts = list(dict.fromkeys([host, *settings.PLATFORM_HOSTS]))
+    if "PLATFORM_HOSTS" not in os.environ:
+        os.environ["PLATFORM_HOSTS"] = ",".join(hosts)
+        settings.PLATFORM_HOSTS = hosts  # a forked server process has read its settings already
+    if "PUBLIC_PORT" not in os.environ:
+        os.environ["PUBLIC_PORT"] = str(port)
+        settings.PUBLIC_PORT = port
 
 
 def serve(host: str, port: int) -> None:
