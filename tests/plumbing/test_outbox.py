@@ -249,7 +249,7 @@ class TestWorkers:
 
     def test_a_worker_killed_between_take_and_done_gives_the_row_back(self, handled: list[outbox.Message]) -> None:
         outbox.add(topic=TOPIC, key="a")
-        assert outbox._take(now=timezone.now()) is not None  # ... and the worker is gone
+        assert outbox._take(TOPIC, now=timezone.now()) is not None  # ... and the worker is gone
         assert outbox.drain() == 0
         assert outbox.drain(now=_later(minutes=4)) == 0
         assert outbox.drain(now=_later(minutes=6)) == 1
@@ -258,7 +258,7 @@ class TestWorkers:
     def test_a_message_that_kills_every_worker_is_parked(self, handled: list[outbox.Message]) -> None:
         outbox.add(topic=TOPIC, key="a")
         for hours in range(3):
-            assert outbox._take(now=timezone.now() + timedelta(hours=hours)) is not None
+            assert outbox._take(TOPIC, now=timezone.now() + timedelta(hours=hours)) is not None
         outbox.drain(now=_later(hours=4))
         row = OutboxMessage.objects.get()
         assert row.parked_at is not None
@@ -287,7 +287,7 @@ class TestWorkers:
         outbox.add(topic=TOPIC, key="a")
         monkeypatch.setattr(outbox, "LEASE", timedelta())
         monkeypatch.setattr(OutboxMessage.objects.none().__class__, "update", lambda *_, **__: 0)
-        assert outbox._take(now=timezone.now() + timedelta(seconds=1)) is None
+        assert outbox._take(TOPIC, now=timezone.now() + timedelta(seconds=1)) is None
 
 
 @pytest.mark.django_db(transaction=True)
@@ -357,6 +357,26 @@ class TestFailure:
         assert outbox.drain() == 1
         assert seen[0].tries == 1
 
+    def test_a_topic_with_a_long_slow_queue_does_not_stand_before_the_others(self, handle: Register) -> None:
+        order: list[str] = []
+        handle(lambda message: order.append(message.key), topic="dead.endpoints")
+        handle(lambda message: order.append(message.key), topic="mail")
+        for n in range(20):
+            outbox.add(topic="dead.endpoints", key=f"slow {n}")
+        outbox.add(topic="mail", key="letter")
+        outbox.drain()
+        assert order.index("letter") <= 1
+        assert len(order) == 21
+
+    def test_a_task_gives_its_worker_back_in_time(
+        self, handled: list[outbox.Message], monkeypatch: pytest.MonkeyPatch, rings: list[Any]
+    ) -> None:
+        outbox.add(topic=TOPIC, key="a")
+        rings.clear()
+        monkeypatch.setattr(outbox, "SHIFT_S", 0.0)
+        assert tasks.drain_outbox() == 0
+        assert len(rings) == 1
+
     def test_a_message_no_key_opens_fails_like_any_other(self, handled: list[outbox.Message], settings: Any) -> None:
         from cryptography.fernet import Fernet
 
@@ -388,7 +408,8 @@ class TestState:
                 due_at=now + timedelta(minutes=wait),
             )
         assert outbox.state(now=now) == outbox.State(pending=2, oldest_age_s=600.0, parked=0)
-        assert outbox.due(now=now) == 1
+        assert outbox.is_due(now=now)
+        assert not outbox.is_due(now=now - timedelta(hours=1))
 
     def test_gauges_read_the_table_when_asked(self, handled: list[outbox.Message]) -> None:
         outbox.add(topic=TOPIC, key="a")
