@@ -84,6 +84,10 @@ def configure(options: dict[str, Any]) -> None:
                 "django.request": {**ours, "level": "ERROR"},  # the same for 4xx
                 "httpx": {**ours, "level": "WARNING"},  # prints whole URLs
                 "httpcore": {**ours, "level": "WARNING"},
+                # Three lines for every sweep, which comes every ten seconds; rooms log what they did.
+                "celery.beat": {**ours, "level": "WARNING"},
+                "celery.worker.strategy": {**ours, "level": "WARNING"},
+                "celery.app.trace": {**ours, "level": "WARNING"},
             },
         }
     )

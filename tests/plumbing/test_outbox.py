@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 from celery import Celery
+from django.conf import settings
 from django.db import DatabaseError, connection, transaction
 from django.utils import timezone
 from prometheus_client import REGISTRY, generate_latest
@@ -452,3 +453,11 @@ def test_a_real_broker_that_is_not_there_is_swallowed_soon(
     outbox.ring()
     assert time.monotonic() - started_at < 5
     assert "outbox_doorbell_failed" in caplog.text
+
+
+def test_every_process_knows_the_installations_queue_and_beats_what_exists() -> None:
+    app = tasks.drain_outbox.app
+    assert app.main == "tollgate"
+    assert app.conf.broker_url == settings.CELERY_BROKER_URL
+    assert {entry["task"] for entry in app.conf.beat_schedule.values()} <= set(app.tasks)
+    assert app.conf.beat_scheduler == "plumbing.beat:LeasedScheduler"
