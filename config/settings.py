@@ -195,7 +195,9 @@ if PRODUCTION and not REDIS_URL and env.int("WEB_CONCURRENCY", 1) > 1:
 
 # --- Background -------------------------------------------------------------------------------------------------------
 
-CELERY_BROKER_URL = env.str("CELERY_BROKER_URL", REDIS_URL or "memory://localhost/")
+# Redis on a socket file has another name in the queue's library.
+_broker = REDIS_URL.replace("unix://", "redis+socket://").replace("?db=", "?virtual_host=")
+CELERY_BROKER_URL = env.str("CELERY_BROKER_URL", _broker or "memory://localhost/")
 CELERY_TASK_IGNORE_RESULT = True
 CELERY_TASK_ACKS_LATE = True
 CELERY_TASK_DEFAULT_QUEUE = "tollgate"

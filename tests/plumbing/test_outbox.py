@@ -460,4 +460,6 @@ def test_every_process_knows_the_installations_queue_and_beats_what_exists() -> 
     assert app.main == "tollgate"
     assert app.conf.broker_url == settings.CELERY_BROKER_URL
     assert {entry["task"] for entry in app.conf.beat_schedule.values()} <= set(app.tasks)
+    with app.connection_for_write() as broker:
+        broker.ensure_connection(max_retries=1, timeout=5)
     assert app.conf.beat_scheduler == "plumbing.beat:LeasedScheduler"
