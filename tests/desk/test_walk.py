@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from django.contrib import admin
 from django.contrib.admin import helpers
-from django.db.models import Model
+from django.db.models import ForeignKey, Model
 from django.test import Client
 from django.urls import URLPattern, reverse
 
@@ -55,8 +55,8 @@ def list_addresses(model: type[Model], table: ScopedAdmin, theirs: dict[str, lis
     for name in ("standing", "kind", "role", "is_active", "is_open", "sign_up_policy", "can_change", "is_primary"):
         yield f"{base}?{name}__exact=1"
     for field in model._meta.get_fields():
-        for suffix in ("", "__exact", "__id", "__startswith", "__name__startswith", "__email__contains", "__regex"):
-            yield f"{base}?{field.name}{suffix}=CANA"[: -len("CANA")] + "C"
+        for suffix in ("__exact", "__startswith", "__name__startswith"):
+            yield f"{base}?{field.name}{suffix}=C"
     for path in ("organization__storefront__id", "storefront__id", "storefront", "shop", "created_by__password__gte"):
         for pk in [*theirs["storefront"], *theirs["organization"]]:
             yield f"{base}?{path}={pk}"
@@ -135,7 +135,7 @@ def test_autocomplete_of_every_field_knows_our_rows_alone(browse: Browse, operat
     asked = 0
     for model, _ in TABLES:
         for field in model._meta.get_fields(include_hidden=True):
-            for term in ("", "CANARY", "canary", "e", "\x00", "x" * 10_000):
+            for term in ("", "canary", "e", "\x00", "x" * 10_000) if isinstance(field, ForeignKey) else ("e",):
                 query = {
                     "app_label": model._meta.app_label,
                     "model_name": model._meta.model_name,
