@@ -6,7 +6,7 @@ does not is an error at start. The theme's scripts evaluate small expressions, s
 content policy; nothing here runs inline.
 """
 
-from typing import Any
+from typing import Any, cast
 
 from csp.constants import UNSAFE_EVAL
 from django.contrib.admin.models import LogEntry
@@ -93,7 +93,7 @@ class OperatorSite(UnfoldAdminSite):
 
     def register(self, model_or_iterable: Any, admin_class: Any = None, **options: Any) -> None:
         """Take tables of our rooms; packages' own tables (sign-in secrets among them) stay off the desk."""
-        models = [model_or_iterable] if isinstance(model_or_iterable, ModelBase) else model_or_iterable
+        models: Any = [model_or_iterable] if isinstance(model_or_iterable, ModelBase) else model_or_iterable
         for model in models:
             if model._meta.app_label not in ROOMS:
                 continue
@@ -116,7 +116,8 @@ class OperatorSite(UnfoldAdminSite):
 
     def autocomplete_view(self, request: HttpRequest) -> HttpResponse:
         """Choices for select boxes, from the scope of the table they come from."""
-        return Choices.as_view(admin_site=self)(request)
+        answer: Any = Choices.as_view(admin_site=self)(request)
+        return cast("HttpResponse", answer)
 
     # --- Search ---
 

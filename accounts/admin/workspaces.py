@@ -110,14 +110,12 @@ class OrganizationAdmin(BoundsMixin, ScopedAdmin):
     def get_queryset(self, request: HttpRequest) -> QuerySet[Any]:
         """With the two counts the list shows."""
         living = Q(api_keys__revoked_at__isnull=True, api_keys__disabled_at__isnull=True)
-        return (
-            super()
-            .get_queryset(request)
-            .annotate(
-                member_count=Count("memberships", distinct=True),
-                key_count=Count("api_keys", filter=living, distinct=True),
-            )
+        rows: QuerySet[Any] = super().get_queryset(request)
+        counted: QuerySet[Any] = rows.annotate(
+            member_count=Count("memberships", distinct=True),
+            key_count=Count("api_keys", filter=living, distinct=True),
         )
+        return counted
 
     def change_row(self, request: HttpRequest, row: Any, changes: dict[str, Any], reason: str) -> None:
         """Through the room."""
