@@ -72,8 +72,8 @@ class OrganizationAdmin(BoundsMixin, ScopedAdmin):
             "Organization",
             {"fields": ("name", "time_zone", "standing", "standing_reason", "storefront", "slug", "public_id")},
         ),
-        ("Spending caps", {"fields": SPEND_CAPS, "classes": ("tab",)}),
-        ("Rate limits", {"fields": LIMITS, "classes": ("tab",)}),
+        ("Spending caps", {"fields": SPEND_CAPS}),
+        ("Rate limits", {"fields": LIMITS}),
     )
     editable = ("name", "time_zone", *SPEND_CAPS, *LIMITS)
     deeds = (
