@@ -41,6 +41,11 @@ def refuse_canaries(client: Client, url: str, **data: Any) -> Any:
     return response
 
 
+def said(response: Any) -> str:
+    """A page without what is new in every answer: its request id."""
+    return re.sub(r"req_\w+", "", response.content.decode())
+
+
 def list_addresses(model: type[Model], table: ScopedAdmin, theirs: dict[str, list[int]]) -> Iterator[str]:
     """Every way to ask a list."""
     base = address(model, "changelist")
@@ -103,7 +108,7 @@ def test_every_page_of_a_foreign_row_answers_as_if_it_never_existed(
             for ending in ("", "?_popup=1", "?_to_field=id"):
                 absent = refuse_canaries(client, address(model, page, 987654321, *rest) + ending)
                 present = refuse_canaries(client, address(model, page, pk, *rest) + ending)
-                assert (present.status_code, present.content) == (absent.status_code, absent.content)
+                assert (present.status_code, said(present)) == (absent.status_code, said(absent))
                 assert present.status_code in {302, 403}
                 assert present.headers.get("Location") == absent.headers.get("Location")
             posted = refuse_canaries(
