@@ -148,7 +148,7 @@ def test_autocomplete_of_every_field_knows_our_rows_alone(browse: Browse, operat
                     "term": term,
                 }
                 response = client.get(reverse("admin:autocomplete"), query)
-                assert response.status_code in {200, 403, 404}
+                assert response.status_code in ({400} if "\x00" in term else {200, 403, 404})
                 assert CANARY.lower() not in text_of(response).lower()
                 asked += response.status_code == 200
     assert asked > 20
