@@ -317,6 +317,7 @@ UNFOLD: dict[str, Any] = {
     "SITE_HEADER": "Tollgate",
     "SITE_SUBHEADER": "Operators' desk",
     "SITE_SYMBOL": "toll",
+    "SITE_FAVICONS": [{"rel": "icon", "type": "image/svg+xml", "href": "/favicon.svg"}],
     "SITE_URL": "/",
     "SHOW_HISTORY": True,
     "SHOW_VIEW_ON_SITE": False,

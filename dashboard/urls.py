@@ -10,7 +10,6 @@ urlpatterns = [
     path("", home.start, name="start"),
     path("new/", home.new_organization, name="new_organization"),
     path("account/", settings.account, name="account"),
-    path("visit/end/", home.end_visit, name="end_visit"),
     path("<slug:organization_slug>/", home.overview, name="overview"),
     path("<slug:organization_slug>/keys/", keys.key_list, name="keys"),
     path("<slug:organization_slug>/keys/new/", keys.key_new, name="key_new"),

@@ -1,12 +1,10 @@
 """Where people arrive: the way to their organization, a new one, and the overview."""
 
-from django.contrib import messages
 from django.http import HttpResponse
 from django.shortcuts import redirect, render
-from django.utils import timezone
-from django.views.decorators.http import require_GET, require_POST
+from django.views.decorators.http import require_GET
 
-from accounts import access, impersonation, organizations, trail
+from accounts import access, organizations, trail
 from accounts.models import ApiKey
 from accounts.requests import TenantRequest
 from accounts.roles import Permission
@@ -60,12 +58,3 @@ def overview(request: TenantRequest, organization_slug: str) -> HttpResponse:
             "base_url": access.canonical_base(request.storefront),
         },
     )
-
-
-@require_POST
-def end_visit(request: TenantRequest) -> HttpResponse:
-    """Staff leave the organization they visited."""
-    if request.impersonation is not None:
-        impersonation.end(request, request.impersonation, now=timezone.now())
-        messages.success(request, "The visit has ended.")
-    return redirect("admin:index")
