@@ -10,7 +10,9 @@ from typing import Any
 from allauth.account.adapter import DefaultAccountAdapter
 from allauth.core.exceptions import ImmediateHttpResponse
 from allauth.socialaccount.adapter import DefaultSocialAccountAdapter
+from allauth.socialaccount.models import SocialApp
 from django.db import transaction
+from django.http import Http404
 from django.shortcuts import render
 from django.utils import timezone
 
@@ -112,6 +114,13 @@ class SocialAccountAdapter(DefaultSocialAccountAdapter):
     def is_open_for_signup(self, request: TenantRequest, sociallogin: Any) -> bool:
         """The storefront's policy."""
         return AccountAdapter(request).is_open_for_signup(request)
+
+    def get_provider(self, request: TenantRequest, provider: str, client_id: str | None = None) -> Any:
+        """A way in that this installation has not configured does not exist."""
+        try:
+            return super().get_provider(request, provider, client_id=client_id)
+        except SocialApp.DoesNotExist as error:
+            raise Http404 from error
 
     def pre_social_login(self, request: TenantRequest, sociallogin: Any) -> None:
         """Refuse an identity whose mailbox the provider has not verified."""

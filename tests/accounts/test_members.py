@@ -371,7 +371,8 @@ class TestLeaving:
             members.remove(seat_of(alice, organization), member, source=SYSTEM, now=NOW)
 
     @pytest.mark.parametrize(("actor", "target", "allowed"), [
-        ("admin", "developer", True), ("admin", "admin", False), ("developer", "viewer", False), ("owner", "admin", True),
+        ("admin", "developer", True), ("admin", "admin", False), ("developer", "viewer", False),
+        ("owner", "admin", True),
     ])  # fmt: skip
     def test_who_removes_whom(self, seat_of, organization, alice, actor, target, allowed):
         acting = alice if actor == "owner" else factories.make_membership(organization, role=actor).user
