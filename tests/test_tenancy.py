@@ -63,6 +63,7 @@ PARAMETERS = {
     "uidb36": plain("zz"),
     "provider": plain("github"),
     "process": plain("login"),
+    "slug": plain("disable"),  # the name of a deed in the admin
     # Static names.
     "path": plain("nothing.css"),
     "name": plain("nothing"),

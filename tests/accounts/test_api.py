@@ -12,6 +12,7 @@ from accounts import keys, members, trail
 from accounts.models import ApiKey, AuditEvent, Invitation, Membership, Organization, Role
 from accounts.models.keys import KeyKind
 from accounts.models.organizations import Standing
+from plumbing import outbox
 from plumbing.identifiers import new_id
 from tests import factories
 
@@ -360,16 +361,14 @@ class TestMembers:
         assert ask("PATCH", f"{base}/members/{own.public_id}", {"role": "viewer"}).status_code == 403
         assert ask("DELETE", f"{base}/members/{own.public_id}").status_code == 403
 
-    def test_handing_over(
-        self, as_alice, as_bob, base, bob, organization, management, django_capture_on_commit_callbacks
-    ):
+    def test_handing_over(self, as_alice, as_bob, base, bob, organization, management):
         member = Membership.objects.of(organization).get(user=bob)
         path = f"{base}/ownership-offers"
         assert as_bob("POST", path, {"member_id": member.public_id}).status_code == 403
         assert management()("POST", path, {"member_id": member.public_id}).status_code == 403
         assert as_alice("POST", path, {"member_id": new_id("mem")}).status_code == 400
-        with django_capture_on_commit_callbacks(execute=True):
-            offered = as_alice("POST", path, {"member_id": member.public_id})
+        offered = as_alice("POST", path, {"member_id": member.public_id})
+        outbox.drain()
         assert offered.status_code == 201
         assert offered.json()["transfers_ownership"] is True
         token = mail.outbox[-1].body.partition("/invitations/")[2].partition("/")[0]
@@ -395,9 +394,9 @@ class TestInvitations:
         assert len(as_alice("GET", f"{base}/invitations").json()["results"]) == 1
         assert as_alice("GET", f"{base}/invitations/{new_id('inv')}").status_code == 404
 
-    def test_accept_by_token(self, as_alice, base, caller, organization, django_capture_on_commit_callbacks):
-        with django_capture_on_commit_callbacks(execute=True):
-            as_alice("POST", f"{base}/invitations", {"email": "dora@example.com", "role": "admin"})
+    def test_accept_by_token(self, as_alice, base, caller, organization):
+        as_alice("POST", f"{base}/invitations", {"email": "dora@example.com", "role": "admin"})
+        outbox.drain()
         token = mail.outbox[-1].body.partition("/invitations/")[2].partition("/")[0]
         dora = caller(user=factories.make_user("dora@example.com"))
         joined = dora("POST", "/api/v1/invitations/accept", {"token": token})

@@ -8,6 +8,7 @@ from django.core import mail
 from accounts import keys, leaks, trail
 from accounts.models import AuditEvent
 from accounts.models.keys import KeyKind
+from plumbing import outbox
 from tests import factories
 
 pytestmark = pytest.mark.django_db
@@ -16,17 +17,18 @@ PLACE = "https://github.com/octocat/Hello-World/blob/main/.env"
 
 
 @pytest.fixture
-def report(client, scanner, django_capture_on_commit_callbacks):
+def report(client, scanner):
     """Send a signed report; ``headers`` replaces or (with None) removes some."""
 
     def send(records, *, body=None, **headers):
         body = json.dumps(records).encode() if body is None else body
         signed = {name: value for name, value in (scanner(body) | headers).items() if value is not None}
         mail.outbox.clear()
-        with django_capture_on_commit_callbacks(execute=True):
-            return client.generic(
-                "POST", URL, body, content_type="application/json", headers={"host": "localhost"} | signed
-            )
+        answer = client.generic(
+            "POST", URL, body, content_type="application/json", headers={"host": "localhost"} | signed
+        )
+        outbox.drain()
+        return answer
 
     return send
 
