@@ -219,6 +219,17 @@ def invitation_for(token: str, *, storefront: Storefront, now: datetime, user: U
     return invitation
 
 
+def open_invitation(public_id: str, *, storefront: Storefront, now: datetime) -> Invitation | None:
+    """The invitation somebody arrived with, while it is open: what a shop for invited people looks at on sign-up."""
+    return (
+        Invitation.unscoped.filter(
+            _open(), public_id=public_id, organization__storefront=storefront, expires_at__gt=now
+        )
+        .exclude(organization__standing=Standing.CLOSED)
+        .first()
+    )
+
+
 def _check_alive(invitation: Invitation, *, now: datetime, user: User | None) -> None:
     again = user is not None and invitation.accepted_by_id == user.pk
     for ended, message in (
