@@ -22,7 +22,7 @@ def fill(shop: Storefront, mark: str) -> Organization:
     owner.acquisition = {"utm_source": f"{mark}-campaign"}
     owner.save()
     organization = factories.make_organization(storefront=shop, owner=owner, name=f"{mark} Organization")
-    factories.make_key(organization, label=f"{mark} key", scopes=[f"{mark}-scope"], allowed_models=[f"{mark}-model"])
+    factories.make_key(organization, label=f"{mark} key", allowed_models=[f"{mark}-model"])
     ApiKey.unscoped.create(
         storefront=shop,
         kind=KeyKind.OPERATOR,
