@@ -121,3 +121,25 @@ def charlie(shop: Any) -> Any:
     user = factories.make_user("charlie@example.com", name="Charlie")
     factories.make_organization(storefront=shop, owner=user, name="Charlie Ltd")
     return user
+
+
+@pytest.fixture
+def scanner(settings: Any) -> Any:
+    """A partner of secret scanning with a signing key of their own; ``scanner(body)`` gives the headers."""
+    from base64 import b64encode
+
+    from cryptography.hazmat.primitives import hashes, serialization
+    from cryptography.hazmat.primitives.asymmetric import ec
+
+    key = ec.generate_private_key(ec.SECP256R1())
+    settings.SECRET_SCANNING_PUBLIC_KEY = (
+        key.public_key()
+        .public_bytes(serialization.Encoding.PEM, serialization.PublicFormat.SubjectPublicKeyInfo)
+        .decode()
+    )
+
+    def sign(body: bytes) -> dict[str, str]:
+        signature = b64encode(key.sign(body, ec.ECDSA(hashes.SHA256()))).decode()
+        return {"Github-Public-Key-Identifier": "f9525bf0", "Github-Public-Key-Signature": signature}
+
+    return sign
