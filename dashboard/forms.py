@@ -100,6 +100,8 @@ def network(entry: str) -> None:
 class UsdField(forms.DecimalField):
     """Dollars on the page, whole nano-dollars inside; never a float."""
 
+    widget = forms.TextInput  # a number input would round to its step
+
     def __init__(self, **options: Any) -> None:
         super().__init__(
             min_value=Decimal("0.000000001"), max_value=Decimal(LARGEST_NANO) / NANO, decimal_places=9, **options
@@ -115,7 +117,7 @@ class UsdField(forms.DecimalField):
         return usd_of(value) if isinstance(value, int) else value
 
     def widget_attrs(self, widget: forms.Widget) -> dict[str, Any]:
-        """A number pad, but no arrows: the browser would round."""
+        """A number pad on phones."""
         return {"inputmode": "decimal", "autocomplete": "off"}
 
 
