@@ -53,8 +53,8 @@ def control(field: forms.BoundField) -> SafeString:
     if field.errors:
         dress += " is-invalid"
     attrs: dict[str, str | bool] = {"class": f"{dress} {given}".strip()}
-    if str(widget.attrs.get("placeholder", "")).casefold() == str(field.label).casefold():
-        attrs["placeholder"] = ""  # the label says it already
+    if "placeholder" in widget.attrs:
+        attrs["placeholder"] = ""  # allauth's repeat the label
     return field.as_widget(attrs=attrs)
 
 
