@@ -160,7 +160,7 @@ def test_switching_rotating_and_revoking(client, organization, alice):
     assert successor.revoked_at
     assert "backend" in client.get(page("keys", organization) + "?show=ended").content.decode()
     refused = client.post(page("key_switch", organization, successor.public_id), {"to": "on"}, follow=True)
-    assert "cannot be switched on again" in refused.content.decode()
+    assert "that is for good" in refused.content.decode()
 
 
 @pytest.mark.parametrize("overlap", ["", "-1", "99999999", "1\x00"])
@@ -260,7 +260,7 @@ def test_a_visit_shows_on_every_page_and_opens_no_keys(client, organization):
     for name in ("keys", "key_new", "settings"):
         closed = client.get(page(name, organization))
         assert closed.status_code == 403
-    client.post("/app/visit/end/")
+    client.post("/desk/visit/end/")
     assert client.get(page("overview", organization)).status_code == 404
     assert AuditEvent.objects.filter(action="impersonation.ended").exists()
 
@@ -274,7 +274,7 @@ def test_every_post_needs_its_token(organization, alice):
     for address in (
         "/app/new/",
         "/app/account/",
-        "/app/visit/end/",
+        "/desk/visit/end/",
         page("key_new", organization),
         page("settings", organization),
         page("key_revoke", organization, key.public_id),
