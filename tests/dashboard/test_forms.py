@@ -23,7 +23,7 @@ def test_what_a_form_shows_is_what_it_reads(nano):
 
 
 @pytest.mark.parametrize(
-    "amount", ["0", "-1", "NaN", "Infinity", "1e400", "0.0000000001", "ten", "9300000000000", "1,5", "1 000", "9000000001"]
+    "amount", ["0", "-1", "NaN", "Infinity", "1e400", "0.0000000001", "ten", "1,5", "1 000", "9000000001"]
 )
 def test_a_strange_amount_is_refused_with_a_sentence(amount):
     form = new_key(cap_day_nano=amount)

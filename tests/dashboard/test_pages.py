@@ -31,7 +31,7 @@ def test_each_role_sees_its_pages_and_no_others(client, organization, role, name
     response = client.get(page(name, organization))
     assert response.status_code == expected
     if expected == 403:
-        assert "You may not do this here" in response.content.decode()
+        assert "Not allowed" in response.content.decode()
 
 
 @pytest.mark.parametrize("name", PAGES)

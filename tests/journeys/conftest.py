@@ -2,15 +2,20 @@
 
 import re
 import shutil
+import threading
+import time
 from collections.abc import Iterator
 from typing import Any
 
 import pytest
 from django.core import mail
+from django.core.signals import request_finished, request_started
+from django.db import connections
 from playwright.sync_api import Browser, Page, sync_playwright
 
 from tests import factories
 
+PATIENCE_S = 10
 CHROMIUM = shutil.which("chromium") or "/usr/bin/chromium"
 ARGUMENTS = [
     "--headless=new",
@@ -29,15 +34,20 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
             item.add_marker(pytest.mark.browser)
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def chromium() -> Iterator[Browser]:
+    """One browser for the stories of a file.
+
+    While Playwright runs it keeps an event loop in this thread, and Django keeps other connections for such a thread.
+    None of either kind may stay open across the border: tests put the database file back underneath them.
+    """
+    connections.close_all()
     with pytest.MonkeyPatch.context() as patch, sync_playwright() as playwright:
-        patch.setenv(
-            "DJANGO_ALLOW_ASYNC_UNSAFE", "1"
-        )  # Playwright keeps a loop in this thread; the tests stay synchronous
+        patch.setenv("DJANGO_ALLOW_ASYNC_UNSAFE", "1")  # the tests themselves stay synchronous
         browser = playwright.chromium.launch(executable_path=CHROMIUM, args=ARGUMENTS)
         yield browser
         browser.close()
+        connections.close_all()
 
 
 class Visitor:
@@ -91,7 +101,28 @@ class Visitor:
 
 
 @pytest.fixture
-def visitors(chromium: Browser, live_server: Any, shop: Any) -> Iterator[Any]:
+def at_rest() -> Iterator[None]:
+    """Afterwards wait until the server has answered what browsers still asked; then the database may be put back."""
+    open_requests: set[int] = set()
+
+    def begin(environ: Any = None, scope: Any = None, **_: Any) -> None:
+        open_requests.add(threading.get_ident())
+
+    def end(**_: Any) -> None:
+        open_requests.discard(threading.get_ident())
+
+    request_started.connect(begin)
+    request_finished.connect(end)
+    yield
+    deadline = time.monotonic() + PATIENCE_S
+    while open_requests and time.monotonic() < deadline:
+        time.sleep(0.02)
+    request_started.disconnect(begin)
+    request_finished.disconnect(end)
+
+
+@pytest.fixture
+def visitors(chromium: Browser, live_server: Any, shop: Any, at_rest: None) -> Iterator[Any]:
     """Make visitors; at the end none of them may have seen trouble."""
     made: list[Visitor] = []
 
@@ -102,6 +133,7 @@ def visitors(chromium: Browser, live_server: Any, shop: Any) -> Iterator[Any]:
     yield make
     trouble = [line for visitor in made for line in visitor.trouble]
     for visitor in made:
+        visitor.page.goto("about:blank")
         visitor.close()
     assert not trouble
 

@@ -50,6 +50,7 @@ def test_from_the_front_page_to_a_key_and_its_end(visitor, shop):
     assert key.masked in page.content()
     with pytest.raises(PlaywrightError, match="ERR_CACHE_MISS"):  # the browser kept nothing of that answer
         page.go_back()
+    page.wait_for_url("chrome-error://**")
 
     visitor.go(f"/app/{key.organization.slug}/keys/")
     page.get_by_role("link", name="Edit laptop").click()
