@@ -1,5 +1,6 @@
 """Where people arrive: the way to their organization, a new one, and the overview."""
 
+from django.contrib.auth.decorators import login_required
 from django.http import HttpResponse
 from django.shortcuts import redirect, render
 from django.views.decorators.http import require_GET
@@ -13,9 +14,11 @@ from dashboard.doors import PersonRequest, Told, needs, own_hands
 
 
 @require_GET
-@own_hands
+@login_required
 def start(request: PersonRequest) -> HttpResponse:
-    """The only organization, a choice of several, or the making of the first."""
+    """The visited organization, the only one, a choice of several, or the making of the first."""
+    if request.impersonation is not None:
+        return redirect("dashboard:overview", request.impersonation.organization.slug)
     seats = access.seats_of(request.user, request.storefront)
     if len(seats) == 1:
         return redirect("dashboard:overview", seats[0].organization.slug)

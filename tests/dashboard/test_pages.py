@@ -257,6 +257,8 @@ def test_a_visit_shows_on_every_page_and_opens_no_keys(client, organization):
     assert response.status_code == 200
     assert "You are visiting" in response.content.decode()
     assert "Ticket 12" in response.content.decode()
+    assert client.get("/app/")["Location"] == page("overview", organization)
+    assert client.get("/app/new/").status_code == 403
     for name in ("keys", "key_new", "settings"):
         closed = client.get(page(name, organization))
         assert closed.status_code == 403

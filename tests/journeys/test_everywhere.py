@@ -4,9 +4,13 @@ from typing import Any
 
 import pytest
 from axe_playwright_python.sync_playwright import Axe
+from django.conf import settings
+from django.contrib.sessions.backends.db import SessionStore
+from django.utils import timezone
 
+from accounts import impersonation, trail
 from accounts import organizations as organization_room
-from accounts import trail
+from accounts.models import Impersonation
 from tests import factories
 
 STRANGER = (
@@ -120,6 +124,32 @@ def test_everybody_can_read_what_a_member_sees(visitors, workspace, alice, theme
     visitor.page.locator("#secret").wait_for()
     findings += serious(visitor.page)
     assert not findings
+
+
+@pytest.mark.django_db(transaction=True)
+@pytest.mark.parametrize("theme", ["light", "dark"])
+def test_a_visit_by_staff_can_be_read_and_ended(visitors, workspace, theme):
+    staff = factories.make_staff()
+    visitor = visitors(theme=theme)
+    visitor.log_in(staff)
+    started = Impersonation.objects.create(
+        staff=staff,
+        organization=workspace.organization,
+        reason="Ticket 42",
+        started_at=timezone.now(),
+        expires_at=timezone.now() + impersonation.LONGEST_VISIT,
+    )
+    cookies = {cookie["name"]: cookie["value"] for cookie in visitor.context.cookies()}
+    session = SessionStore(cookies[settings.SESSION_COOKIE_NAME])
+    session[impersonation.SESSION_KEY] = started.public_id
+    session.save()
+    visitor.go(f"/app/{workspace.organization.slug}/")
+    assert "Ticket 42" in visitor.page.inner_text(".visit")
+    assert not serious(visitor.page)
+    visitor.page.get_by_role("button", name="End the visit").click()
+    visitor.page.wait_for_url("**/admin/**")
+    started.refresh_from_db()
+    assert started.ended_at
 
 
 @pytest.mark.django_db(transaction=True)
