@@ -276,6 +276,7 @@ SOCIALACCOUNT_PROVIDERS: dict[str, dict[str, Any]] = {
     for name in ("github", "google")
     if (client_id := env.str(f"{name.upper()}_CLIENT_ID", ""))
 }
+SIGN_IN_HOSTS = {"github": "https://github.com", "google": "https://accounts.google.com"}
 USERSESSIONS_TRACK_ACTIVITY = True
 
 SESSION_COOKIE_NAME = "tollgate_session"
@@ -305,7 +306,8 @@ CONTENT_SECURITY_POLICY = {
         "connect-src": [SELF],
         "object-src": [NONE],
         "base-uri": [NONE],
-        "form-action": [SELF],
+        # A browser checks where a form's answer redirects to as well, so the chosen ways to sign in are named.
+        "form-action": [SELF, *(SIGN_IN_HOSTS[name] for name in SOCIALACCOUNT_PROVIDERS)],
         "frame-ancestors": [NONE],
     },
 }

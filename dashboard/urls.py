@@ -18,5 +18,11 @@ urlpatterns = [
     path("<slug:organization_slug>/keys/<str:key_id>/rotate/", keys.key_rotate, name="key_rotate"),
     path("<slug:organization_slug>/keys/<str:key_id>/revoke/", keys.key_revoke, name="key_revoke"),
     path("<slug:organization_slug>/members/", members.member_list, name="members"),
+    path("<slug:organization_slug>/members/invite/", members.invite, name="invite"),
+    path("<slug:organization_slug>/members/<str:member_id>/role/", members.change_role, name="member_role"),
+    path("<slug:organization_slug>/members/<str:member_id>/remove/", members.remove, name="member_remove"),
+    path("<slug:organization_slug>/members/<str:member_id>/offer/", members.offer, name="member_offer"),
+    path("<slug:organization_slug>/invitations/<str:invitation_id>/resend/", members.resend, name="invitation_resend"),
+    path("<slug:organization_slug>/invitations/<str:invitation_id>/revoke/", members.revoke, name="invitation_revoke"),
     path("<slug:organization_slug>/settings/", settings.organization, name="settings"),
 ]
