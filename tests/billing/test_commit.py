@@ -5,7 +5,15 @@ from typing import Any
 
 import psycopg
 import pytest
-from django.db import DatabaseError, IntegrityError, InterfaceError, OperationalError, connection, connections, transaction
+from django.db import (
+    DatabaseError,
+    IntegrityError,
+    InterfaceError,
+    OperationalError,
+    connection,
+    connections,
+    transaction,
+)
 
 from billing import commit, ledger
 from billing.commit import Busy, Committer, OpenTransaction
@@ -266,7 +274,7 @@ PASSING = [
 
 @pytest.mark.parametrize("after", [False, True], ids=["before COMMIT", "COMMIT sent, answer lost"])
 def test_what_may_be_tried_again_is_and_counts_once(
-    stage: Stage, committer: Committer, monkeypatch: pytest.MonkeyPatch, after: bool
+    stage: Stage, committer: Committer, monkeypatch: pytest.MonkeyPatch, *, after: bool
 ) -> None:
     stage.top_up(500)
     for error in PASSING:
@@ -291,7 +299,9 @@ def test_a_reserve_nobody_can_vouch_for_is_given_back_when_the_database_returns(
     with pytest.raises(OperationalError):
         run(committer.submit(reserve))
     assert failing.over.wait(20)  # the release was refused, too, and waited for its turn again
-    assert run(committer.submit(Post(uid="p", debit="provider_cost", credit="providers", amount=1, code="c"))) == Posted(1)
+    assert run(
+        committer.submit(Post(uid="p", debit="provider_cost", credit="providers", amount=1, code="c"))
+    ) == Posted(1)
     committer.stop()
     assert stage.hold(reserve.hold_id).outcome == "released"
 
@@ -303,9 +313,7 @@ def test_a_database_that_stays_away_is_an_error_for_all(
     failing = Failing(monkeypatch, state(psycopg.errors.ReadOnlySqlTransaction), times=10**9)
 
     async def story() -> list[Any]:
-        return await asyncio.gather(
-            *(committer.submit(stage.reserving(0)) for _ in range(3)), return_exceptions=True
-        )
+        return await asyncio.gather(*(committer.submit(stage.reserving(0)) for _ in range(3)), return_exceptions=True)
 
     assert [type(answer) for answer in run(story())] == [OperationalError] * 3
     failing.left = 0
