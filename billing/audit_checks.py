@@ -144,8 +144,8 @@ HAVING w.organization_id IS NULL OR sum(CASE WHEN a.kind IN ('paid', 'debt') THE
         AND sum(CASE WHEN a.kind = 'paid' THEN a.posted - a.held ELSE 0 END) > 0)
 """
 STANDING = """
-SELECT NULL, w.organization_id, o.standing FROM billing_wallet w 
-    JOIN accounts_organization o ON o.id = w.organization_id
+SELECT NULL, w.organization_id, o.standing FROM billing_wallet w
+JOIN accounts_organization o ON o.id = w.organization_id
 WHERE (o.standing = 'active') = w.suspended
 """
 
