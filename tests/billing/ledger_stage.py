@@ -46,7 +46,7 @@ class Stage:
         return self.apply(operation)[0]
 
     def top_up(self, amount: int = 1_000, **fields: Any) -> Any:
-        fields.setdefault("uid", f"cause-{next(self.uids)}")
+        fields.setdefault("uid", f"cause-{self.organization.pk}-{next(self.uids)}")
         return self.one(Credit(organization_id=self.organization.pk, amount=amount, **fields))
 
     def reserving(self, maximum: int, minimum: int | None = None, **fields: Any) -> Reserve:
