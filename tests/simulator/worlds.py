@@ -30,7 +30,9 @@ def world(engine: str) -> Iterator[None]:
         from django.db import connection
 
         old_name = connection.settings_dict["NAME"]
-        connection.settings_dict["TEST"]["NAME"] = f"proof_{os.getpid()}" if engine == "postgresql" else f"{scratch}/p.db"
+        connection.settings_dict["TEST"]["NAME"] = (
+            f"proof_{os.getpid()}" if engine == "postgresql" else f"{scratch}/p.db"
+        )
         connection.creation.create_test_db(verbosity=0, autoclobber=True, serialize=False)
         os.environ["PROOF_DATABASE"] = str(connection.settings_dict["NAME"])
         try:
