@@ -161,7 +161,7 @@ class Committer:
         """Give each waiter its outcome; halve a batch that fails until the culprit stands alone."""
         try:
             verdicts = self._apply([waiter.operation for waiter in batch])
-        except Exception as error:
+        except Exception as error:  # noqa: BLE001 - whatever it is, it is one waiter's answer and not the thread's end
             if _sqlstate(error) == LOCKED:
                 batch = self._put_off(batch, error)
             if len(batch) == 1 or _lost(error) or _raced(error):
@@ -220,7 +220,7 @@ class Committer:
                 time.sleep(PAUSE_S * attempt)
 
     def _connection(self) -> BaseDatabaseWrapper:
-        """The thread's own connection. Its statements are few and always the same, so PostgreSQL may keep their plans."""
+        """The thread's own. Its statements are few and always the same, so PostgreSQL may keep their plans."""
         connection = connections[self.using]
         connection.ensure_connection()
         raw = connection.connection
@@ -246,7 +246,6 @@ class Committer:
             except RuntimeError:  # the loop was closed under its callers; reserves of theirs die with the lease
                 log.warning("an event loop ended before %d answers", len(waiters))
 
-
     def _undo(self, waiter: _Waiter) -> None:
         """What nobody will answer for is given back: a grant whose caller left, a reserve that may have been done."""
         operation, outcome = waiter.operation, waiter.outcome
@@ -259,8 +258,10 @@ class Committer:
 
 
 def _transaction_open(using: str) -> bool:
-    """Whether the thread of this event loop has a transaction open. Inside a task ``connections`` shows each task an
-    unused connection of its own, so this looks at the thread's, past asgiref's public door."""
+    """Whether the thread of this event loop has a transaction open.
+
+    Inside a task ``connections`` shows a fresh connection of its own, so this looks past asgiref's public door.
+    """
     threads_own = connections._connections._storage  # type: ignore[attr-defined]  # noqa: SLF001
     connection = getattr(threads_own, using, None)
     return connection is not None and connection.in_atomic_block

@@ -1,5 +1,4 @@
-"""Who holds customers' money: every process that reserves says every few seconds, by the database's clock, that it
-lives, and a sweep gives back what the dead have left.
+"""Who holds customers' money: a process that says again and again that it lives; a sweep gives back what the dead left.
 
 Promise: a hold has no timer of its own, so a long stream is never cut; a process that was killed is noticed after
 ``DEAD_AFTER`` and its holds, no others, are released in short transactions. A process that only slept and comes back
@@ -45,7 +44,7 @@ def database_now() -> datetime:
 
 
 class Lease:
-    """This process's right to hold, and the numbers of its holds.
+    """A process's right to hold, and the numbers of its holds.
 
     ``start()`` takes a lease and keeps it alive from a thread of its own; ``stop()`` ends it, so that whatever it still
     holds is swept at once.

@@ -2,7 +2,7 @@
 
 Promise: at every commit, on either engine, with any number of processes, what is available (posted minus held) is never
 below zero; a hold ends exactly once; an operation that is repeated changes nothing and gets its first answer; a batch
-of n says and leaves the same as n batches of one. Callers bring the transaction; ``billing.commit`` brings many callers.
+of n says and leaves the same as n batches of one. Callers bring the transaction; ``billing.commit`` brings callers.
 
 Within a batch what gives goes before what takes: credits, settlements and releases in the order of arrival, then
 reserves and extensions in theirs (and after them the end of a hold that only began in this batch).
@@ -349,7 +349,7 @@ def _repay(page: Page, wallet: Wallet, cause: str) -> None:
     )
 
 
-def _withdraw(page: Page, operation: Withdraw) -> Verdict:
+def _withdraw(page: Page, operation: Withdraw) -> Verdict:  # noqa: PLR0911 - a list of refusals, then the deed
     known, owed_before = page.known.get(operation.uid), page.known.get(owed_uid(operation.uid))
     if known or owed_before:
         return _withdrawn_before(operation, known, owed_before)

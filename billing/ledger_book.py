@@ -316,7 +316,7 @@ class Page:
         hold.lines.append((step, account, amount, value_nano))
         self.new_lines.append((hold.organization_id, hold.id, step, position, account.id, amount, value_nano))
 
-    def transfer(
+    def transfer(  # noqa: PLR0913 - the columns of a row, by name
         self,
         *,
         organization_id: int | None,
@@ -334,8 +334,10 @@ class Page:
         """One movement. It is known by its hold and its place there, or by its uid."""
         hold_id, position = hold if hold[0] else (None, None)
         self.transfers.append(
-            (organization_id, debit, credit, amount, value_nano, hold_id, position, reverses)
-            + (uid or None, code, reference, reason)
+            (
+                *(organization_id, debit, credit, amount, value_nano, hold_id, position, reverses),
+                *(uid or None, code, reference, reason),
+            )
         )
 
     def carry(self, riders: Sequence[Rider]) -> None:

@@ -1,7 +1,7 @@
-"""How PostgreSQL is told what the ledger wants: whole columns travel as arrays, so a batch of any size is one statement
-with one plan.
+"""How PostgreSQL is told what the ledger wants: whole columns travel as arrays.
 
-Wallets are locked with ``FOR NO KEY UPDATE``, which lets foreign keys pass. Mirrors ``ledger_sqlite``.
+So a batch of any size is one statement with one plan. Wallets are locked with ``FOR NO KEY UPDATE``, which lets foreign
+keys pass. Mirrors ``ledger_sqlite``.
 """
 
 import json
@@ -71,7 +71,7 @@ def _insert(table: Table) -> str:
     columns = ", ".join(f'"{name}"' for name in table.columns)
     stamp, stamped = (f", {table.stamp}", ", %s::timestamptz") if table.stamp else ("", "")
     alias = ", ".join(f"c{place}" for place in range(len(table.types)))
-    return f"INSERT INTO {table.name} ({columns}{stamp}) SELECT {picked}{stamped} FROM unnest({arrays}) AS u({alias})"  # noqa: S608 - our own names
+    return f"INSERT INTO {table.name} ({columns}{stamp}) SELECT {picked}{stamped} FROM unnest({arrays}) AS u({alias})"
 
 
 def insert(cursor: Any, table: Table, rows: Sequence[tuple[Any, ...]], now: datetime | None) -> None:
@@ -89,7 +89,7 @@ def _change(change: Change) -> str:
     guards += f" AND t.{change.guard}" if change.guard else ""
     arrays = ", ".join(f"%s::{kind}[]" for kind in change.types)
     alias = ", ".join(["id", *change.sets, *seen])
-    return f"UPDATE {change.table} AS t SET {sets} FROM unnest({arrays}) AS u({alias}) WHERE t.id = u.id{guards}"  # noqa: S608 - our own names
+    return f"UPDATE {change.table} AS t SET {sets} FROM unnest({arrays}) AS u({alias}) WHERE t.id = u.id{guards}"
 
 
 def change(cursor: Any, change: Change, rows: Sequence[tuple[Any, ...]], now: datetime) -> int:
@@ -108,4 +108,4 @@ def ride(cursor: Any, connection: BaseDatabaseWrapper, rider: Rider, rows: Seque
 def _ride(table: str, names: tuple[str, ...]) -> str:
     quoted = '"' + table.replace('"', '""') + '"'
     columns = ", ".join('"' + name.replace('"', '""') + '"' for name in names)
-    return f"INSERT INTO {quoted} ({columns}) SELECT {columns} FROM json_populate_recordset(NULL::{quoted}, %s::json)"  # noqa: S608 - quoted
+    return f"INSERT INTO {quoted} ({columns}) SELECT {columns} FROM json_populate_recordset(NULL::{quoted}, %s::json)"

@@ -66,7 +66,7 @@ def insert(cursor: Any, table: Table, rows: Sequence[tuple[Any, ...]], now: date
 def _insert(table: Table) -> str:
     columns = [*table.columns, *([table.stamp] if table.stamp else [])]
     names = ", ".join(f'"{name}"' for name in columns)
-    return f"INSERT INTO {table.name} ({names}) VALUES ({', '.join('?' * len(columns))})"  # noqa: S608 - our own names
+    return f"INSERT INTO {table.name} ({names}) VALUES ({', '.join('?' * len(columns))})"
 
 
 def change(cursor: Any, change: Change, rows: Sequence[tuple[Any, ...]], now: datetime) -> int:
@@ -82,7 +82,7 @@ def change(cursor: Any, change: Change, rows: Sequence[tuple[Any, ...]], now: da
 def _change(change: Change) -> str:
     sets = ", ".join(f"{name} = ?" for name in (*change.sets, *([change.stamp] if change.stamp else [])))
     guards = "".join(f" AND {name} = ?" for name in change.seen) + (f" AND {change.guard}" if change.guard else "")
-    return f"UPDATE {change.table} SET {sets} WHERE id = ?{guards}"  # noqa: S608 - our own names
+    return f"UPDATE {change.table} SET {sets} WHERE id = ?{guards}"
 
 
 def ride(cursor: Any, connection: BaseDatabaseWrapper, rider: Rider, rows: Sequence[tuple[Any, ...]]) -> None:
@@ -91,7 +91,7 @@ def ride(cursor: Any, connection: BaseDatabaseWrapper, rider: Rider, rows: Seque
     columns = ", ".join(quote(name) for name in rider.columns)
     marks = ", ".join("?" * len(rider.columns))
     cursor.executemany(
-        f"INSERT INTO {quote(rider.table)} ({columns}) VALUES ({marks})",  # noqa: S608 - quoted
+        f"INSERT INTO {quote(rider.table)} ({columns}) VALUES ({marks})",
         [tuple(map(_plain, row)) for row in rows],
     )
 

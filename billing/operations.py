@@ -157,8 +157,11 @@ class Release:
 
 @dataclass(frozen=True, slots=True)
 class Credit:
-    """Give an organization money or tokens. Paid credit goes to its one wallet and repays debt first; any other kind
-    opens a grant of its own. ``uid`` names the cause outside (a payment, a voucher) and is credited once."""
+    """Give an organization money or tokens.
+
+    Paid credit goes to its one paid account and repays debt first; any other kind opens a grant of its own. ``uid``
+    names the cause outside (a payment, a voucher) and is credited once.
+    """
 
     uid: str
     organization_id: int
@@ -313,7 +316,7 @@ class Insufficient:
 
 @dataclass(frozen=True, slots=True)
 class CapExceeded:
-    """This cap leaves less room than the minimum."""
+    """A cap leaves less room than the minimum."""
 
     scope_kind: str
     scope_id: int

@@ -4,6 +4,7 @@ Promise: an organization has a wallet from the transaction that made it; whateve
 the epoch in the same transaction, so a cached view is refused at the very next reserve.
 """
 
+from datetime import datetime
 from typing import Any
 
 from django.db import connection, transaction
@@ -16,8 +17,10 @@ from accounts.models.organizations import Standing
 from billing import ledger
 from billing.models import Account, Wallet
 from billing.models.ledger import NANO_USD, PRIORITIES, House, Kind
-from billing.operations import BadOperation, Credit, Credited
+from billing.operations import BadOperation, Credit, Credited, Lapse
 from plumbing.identifiers import new_id
+
+SLICE = 100  # accounts in one transaction, so that no reserve waits long behind them
 
 
 class CreditRefused(ValueError):
@@ -93,7 +96,8 @@ def credit(
         raise CreditRefused(str(error)) from error
     [verdict] = ledger.apply(connection, [operation], timezone.now())
     if not isinstance(verdict, Credited):
-        raise CreditRefused(f"The ledger refused: {verdict}.")
+        message = f"The ledger refused: {getattr(verdict, 'why', verdict)}."
+        raise CreditRefused(message)
     if not verdict.repeated:
         trail.record(
             "credit.added",
@@ -103,3 +107,14 @@ def credit(
             reason=reason,
         )
     return verdict
+
+
+def lapse_expired(now: datetime) -> int:
+    """Book what is left of grants whose time is over; what is held of them waits for its hold. Returns how many."""
+    expired = Account.unscoped.filter(expires_at__lte=now, posted__gt=F("held")).order_by("pk")
+    lapsed = 0
+    while found := list(expired.values_list("pk", "organization_id")[:SLICE]):
+        with transaction.atomic():
+            ledger.apply(connection, [Lapse(account, organization) for account, organization in found], now)
+        lapsed += len(found)
+    return lapsed

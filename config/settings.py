@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import environ
+from celery.schedules import crontab
 from csp.constants import NONCE, NONE, SELF
 from django.core.exceptions import ImproperlyConfigured
 
@@ -211,6 +212,15 @@ CELERY_BEAT_SCHEDULER = "plumbing.beat:LeasedScheduler"
 CELERY_BEAT_SCHEDULE: dict[str, dict[str, Any]] = {
     "sweep the outbox": {"task": "plumbing.sweep_outbox", "schedule": 10.0, "options": {"expires": 10}},
     "forget what the outbox did": {"task": "plumbing.forget_outbox", "schedule": 3600.0, "options": {"expires": 3600}},
+    "sweep holds of the dead": {"task": "billing.sweep_holds", "schedule": 10.0, "options": {"expires": 10}},
+    "let grants lapse": {"task": "billing.lapse_grants", "schedule": 60.0, "options": {"expires": 60}},
+    "prove the books": {"task": "billing.prove_books", "schedule": 300.0, "options": {"expires": 300}},
+    "prove all the books": {
+        "task": "billing.prove_books",
+        "schedule": crontab(hour="3", minute="20"),
+        "kwargs": {"full": True},
+        "options": {"expires": 3600},
+    },
 }
 
 # --- People -----------------------------------------------------------------------------------------------------------

@@ -36,18 +36,30 @@ BEGIN
     RETURN new;
 END $$
 """,
-    "CREATE TRIGGER billing_hold_ends_once BEFORE UPDATE ON billing_hold"
-    " FOR EACH ROW EXECUTE FUNCTION billing_hold_ends_once()",
-    "CREATE TRIGGER billing_hold_stays BEFORE DELETE ON billing_hold"
-    " FOR EACH ROW EXECUTE FUNCTION billing_refuse('a hold stays')",
-    "CREATE TRIGGER billing_hold_no_truncate BEFORE TRUNCATE ON billing_hold"
-    " EXECUTE FUNCTION billing_refuse('a hold stays')",
-    "CREATE TRIGGER billing_account_stays BEFORE DELETE ON billing_account"
-    " FOR EACH ROW EXECUTE FUNCTION billing_refuse('an account stays')",
-    "CREATE TRIGGER billing_account_no_truncate BEFORE TRUNCATE ON billing_account"
-    " EXECUTE FUNCTION billing_refuse('an account stays')",
-    f"CREATE TRIGGER billing_account_fixed BEFORE UPDATE OF organization_id, kind, unit ON billing_account"
-    f" FOR EACH ROW WHEN ({FIXED}) EXECUTE FUNCTION billing_refuse('an account keeps its owner, kind and unit')",
+    (
+        "CREATE TRIGGER billing_hold_ends_once BEFORE UPDATE ON billing_hold"
+        " FOR EACH ROW EXECUTE FUNCTION billing_hold_ends_once()"
+    ),
+    (
+        "CREATE TRIGGER billing_hold_stays BEFORE DELETE ON billing_hold"
+        " FOR EACH ROW EXECUTE FUNCTION billing_refuse('a hold stays')"
+    ),
+    (
+        "CREATE TRIGGER billing_hold_no_truncate BEFORE TRUNCATE ON billing_hold"
+        " EXECUTE FUNCTION billing_refuse('a hold stays')"
+    ),
+    (
+        "CREATE TRIGGER billing_account_stays BEFORE DELETE ON billing_account"
+        " FOR EACH ROW EXECUTE FUNCTION billing_refuse('an account stays')"
+    ),
+    (
+        "CREATE TRIGGER billing_account_no_truncate BEFORE TRUNCATE ON billing_account"
+        " EXECUTE FUNCTION billing_refuse('an account stays')"
+    ),
+    (
+        f"CREATE TRIGGER billing_account_fixed BEFORE UPDATE OF organization_id, kind, unit ON billing_account"
+        f" FOR EACH ROW WHEN ({FIXED}) EXECUTE FUNCTION billing_refuse('an account keeps its owner, kind and unit')"
+    ),
     """
 CREATE FUNCTION billing_lines_add_up() RETURNS trigger LANGUAGE plpgsql AS $$
 DECLARE
@@ -63,17 +75,22 @@ BEGIN
     RETURN NULL;
 END $$
 """,
-    "CREATE TRIGGER billing_lines_add_up AFTER INSERT ON billing_hold"
-    " REFERENCING NEW TABLE AS fresh FOR EACH STATEMENT EXECUTE FUNCTION billing_lines_add_up()",
-    "CREATE TRIGGER billing_lines_still_add_up AFTER UPDATE ON billing_hold"
-    " REFERENCING NEW TABLE AS fresh FOR EACH STATEMENT EXECUTE FUNCTION billing_lines_add_up()",
+    (
+        "CREATE TRIGGER billing_lines_add_up AFTER INSERT ON billing_hold"
+        " REFERENCING NEW TABLE AS fresh FOR EACH STATEMENT EXECUTE FUNCTION billing_lines_add_up()"
+    ),
+    (
+        "CREATE TRIGGER billing_lines_still_add_up AFTER UPDATE ON billing_hold"
+        " REFERENCING NEW TABLE AS fresh FOR EACH STATEMENT EXECUTE FUNCTION billing_lines_add_up()"
+    ),
     """
 CREATE FUNCTION billing_one_unit() RETURNS trigger LANGUAGE plpgsql AS $$
 DECLARE
     wrong bigint;
 BEGIN
     SELECT fresh.id INTO wrong FROM fresh
-        JOIN billing_account debit ON debit.id = fresh.debit_id JOIN billing_account credit ON credit.id = fresh.credit_id
+        JOIN billing_account debit ON debit.id = fresh.debit_id
+        JOIN billing_account credit ON credit.id = fresh.credit_id
         WHERE debit.unit <> credit.unit
             OR debit.unit = 'nano_usd' AND fresh.value_nano <> fresh.amount
             OR debit.organization_id IS NOT NULL AND debit.organization_id IS DISTINCT FROM fresh.organization_id
@@ -86,8 +103,10 @@ BEGIN
     RETURN NULL;
 END $$
 """,
-    "CREATE TRIGGER billing_one_unit AFTER INSERT ON billing_transfer"
-    " REFERENCING NEW TABLE AS fresh FOR EACH STATEMENT EXECUTE FUNCTION billing_one_unit()",
+    (
+        "CREATE TRIGGER billing_one_unit AFTER INSERT ON billing_transfer"
+        " REFERENCING NEW TABLE AS fresh FOR EACH STATEMENT EXECUTE FUNCTION billing_one_unit()"
+    ),
 ]
 POSTGRESQL_BACK = [
     "DROP TRIGGER billing_hold_ends_once ON billing_hold",

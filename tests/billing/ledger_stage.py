@@ -15,6 +15,7 @@ from plumbing.identifiers import new_id
 from tests import factories
 
 NOW = datetime(2026, 11, 21, 12, 0, tzinfo=UTC)
+LATER = datetime(2100, 1, 1, tzinfo=UTC)  # this process lives
 TOKENS = "tokens:test-model"
 
 
@@ -28,7 +29,7 @@ class Stage:
             wallets.open_for(organization)
         self.organization = organization
         self.now = NOW
-        self.process = ProcessLease.objects.create(name="test", started_at=NOW, heartbeat_at=NOW)
+        self.process = ProcessLease.objects.create(name="test", started_at=NOW, heartbeat_at=LATER)
         self.numbers = count(self.process.pk << 39)
         self.uids = count(1)
         self.seen_epoch = self.epoch
@@ -45,7 +46,7 @@ class Stage:
         return self.apply(operation)[0]
 
     def top_up(self, amount: int = 1_000, **fields: Any) -> Any:
-        fields.setdefault("uid", f"cause-{next(self.uids)}")
+        fields.setdefault("uid", f"cause-{self.organization.pk}-{next(self.uids)}")
         return self.one(Credit(organization_id=self.organization.pk, amount=amount, **fields))
 
     def reserving(self, maximum: int, minimum: int | None = None, **fields: Any) -> Reserve:

@@ -274,7 +274,7 @@ PASSING = [
 
 @pytest.mark.parametrize("after", [False, True], ids=["before COMMIT", "COMMIT sent, answer lost"])
 def test_what_may_be_tried_again_is_and_counts_once(
-    stage: Stage, committer: Committer, monkeypatch: pytest.MonkeyPatch, after: bool
+    stage: Stage, committer: Committer, monkeypatch: pytest.MonkeyPatch, *, after: bool
 ) -> None:
     stage.top_up(500)
     for error in PASSING:

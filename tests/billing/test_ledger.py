@@ -5,8 +5,11 @@ import pytest
 from django.db import IntegrityError, connection, transaction
 from django.db.transaction import TransactionManagementError
 
+from accounts import organizations, trail
+from accounts.models.organizations import Standing
 from billing import ledger, wallets
-from billing.models import Account, Hold, HoldLine, Transfer, Wallet
+from billing.ledger_book import Page
+from billing.models import Account, Hold, HoldLine, ProcessLease, Transfer
 from billing.models.ledger import NANO_USD, Kind
 from billing.operations import (
     BadOperation,
@@ -25,6 +28,7 @@ from billing.operations import (
     Release,
     Released,
     Reserve,
+    Rider,
     Settle,
     Settled,
     Stale,
@@ -346,7 +350,7 @@ def test_nothing_is_lent_to_the_suspended_or_indebted(stage: Stage) -> None:
     assert (stage.money(Kind.DEBT), stage.money()) == ((0, 0), (30, 0))
     _, verdict = stage.reserve(35)
     assert verdict == Granted(35)
-    Wallet.unscoped.filter(pk=stage.organization.pk).update(suspended=True)
+    organizations.set_standing(stage.organization, Standing.SUSPENDED, reason="late", source=trail.SYSTEM)
     _, verdict = stage.reserve(1, epoch=stage.epoch)
     assert verdict == Suspended()
     stage.proven()
@@ -488,8 +492,6 @@ def test_a_hold_may_begin_grow_and_end_in_one_batch(stage: Stage) -> None:
 
 
 def test_riders_travel_with_success_alone(stage: Stage) -> None:
-    from billing.operations import Rider
-
     numbers = count(1)
 
     def rider() -> Rider:
@@ -504,8 +506,6 @@ def test_riders_travel_with_success_alone(stage: Stage) -> None:
     stage.apply(reserve, refused, stage.reserving(40, riders=(rider(),)))
     stage.apply(reserve)
     stage.settle(reserve.hold_id, 1, riders=(rider(),))
-    from billing.models import ProcessLease
-
     found = ProcessLease.objects.filter(name__startswith="ride").order_by("id")
     assert [(row.name, row.started_at) for row in found] == [
         ("ride 1", stage.now),
@@ -615,7 +615,6 @@ def test_a_transfer_across_units_or_owners_is_refused(stage: Stage) -> None:
 
 def test_a_row_written_behind_the_lock_is_not_overwritten(stage: Stage) -> None:
     stage.top_up(100)
-    from billing.ledger_book import Page
 
     class Meddled(Page):
         def write(self) -> None:

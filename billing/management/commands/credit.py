@@ -1,0 +1,67 @@
+"""Give an organization credit, with a reason that stays in the books."""
+
+from argparse import ArgumentParser
+from decimal import Decimal, InvalidOperation
+from typing import Any
+
+from django.core.management.base import BaseCommand, CommandError
+from django.db.models import Q
+
+from accounts import trail
+from accounts.models import Organization
+from billing import wallets
+from billing.models.ledger import Kind
+
+NANO_PER_USD = 1_000_000_000
+
+
+class Command(BaseCommand):
+    help = "Credit an organization: credit ORG AMOUNT --reason R. ORG is its id (org_...) or slug, AMOUNT is in USD."
+
+    def add_arguments(self, parser: ArgumentParser) -> None:
+        parser.add_argument("organization")
+        parser.add_argument("amount", help="US dollars, such as 5 or 12.50")
+        parser.add_argument("--reason", required=True)
+        parser.add_argument("--paid", action="store_true", help="it was paid for outside, and may be refunded")
+        parser.add_argument("--uid", default="", help="a name for this credit; the same name is credited once")
+
+    def handle(self, *args: Any, **options: Any) -> None:
+        organization = _find(options["organization"])
+        amount_nano = _nano(options["amount"])
+        try:
+            credited = wallets.credit(
+                organization,
+                amount_nano,
+                options["reason"],
+                trail.SYSTEM,
+                kind=Kind.PAID if options["paid"] else Kind.PROMO,
+                uid=options["uid"],
+            )
+        except wallets.CreditRefused as error:
+            raise CommandError(str(error)) from error
+        again = " (it had been credited before)" if credited.repeated else ""
+        self.stdout.write(f"{organization.public_id} was credited {options['amount']} USD{again}")
+
+
+def _find(name: str) -> Organization:
+    found = list(Organization.objects.filter(Q(public_id=name) | Q(slug=name))[:2])
+    if not found:
+        message = f"There is no organization {name!r}."
+        raise CommandError(message)
+    if len(found) > 1:
+        message = f"Several storefronts have an organization {name!r}; name it by its id (org_...)."
+        raise CommandError(message)
+    return found[0]
+
+
+def _nano(text: str) -> int:
+    try:
+        nano = Decimal(text) * NANO_PER_USD
+        amount_nano = int(nano)
+    except (InvalidOperation, ValueError, OverflowError) as error:
+        message = f"{text!r} is not an amount in US dollars."
+        raise CommandError(message) from error
+    if amount_nano != nano:
+        message = f"{text!r} is finer than one nano-dollar."
+        raise CommandError(message)
+    return amount_nano

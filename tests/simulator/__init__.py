@@ -1,0 +1,1 @@
+"""Seeded histories against the real ledger, and the machinery long proofs share."""
