@@ -107,12 +107,15 @@ class Meter:
             self._flags.add("malformed_event")
             self._deliver(data.decode(errors="replace"))
             return
-        if seen.text:
-            self._deliver(seen.text)
-        if seen.usage is not None or seen.finish is not None or seen.failed or seen.ended:
+        if type(seen) is str:
+            if seen:
+                self._deliver(seen)
+        else:
             self._look(seen)
 
     def _look(self, seen: Glimpse) -> None:
+        if seen.text:
+            self._deliver(seen.text)
         if seen.usage:
             self._block = self._dialect.merged(self._block, seen.usage)
             self._report(self._dialect.read_usage(self._block))

@@ -6,8 +6,8 @@ Every dialect has the same short functions under the same names (see `Dialect`),
 from collections.abc import Callable, Iterable, Mapping
 from typing import Protocol
 
-from gateway.dialects import anthropic_messages, openai_chat
-from gateway.dialects.glimpse import Glimpse
+from gateway.dialects import anthropic_messages, gemini, openai_chat, openai_responses
+from gateway.dialects.glimpse import Seen
 from gateway.dialects.heading import Heading
 from gateway.dialects.neutral import Event, Json, Request, Tally
 from gateway.dialects.sse import ServerEvent
@@ -19,6 +19,9 @@ class Reader(Protocol):
 
     def read(self, received: ServerEvent, /) -> list[Event]:
         """Read one event."""
+
+    def close(self) -> list[Event]:
+        """Say that the bytes have ended."""
 
 
 class Writer(Protocol):
@@ -61,11 +64,13 @@ class Dialect(Protocol):
     def merged(self, earlier: Json, report: Json, /) -> Json:
         """Lay a later usage block over an earlier one."""
 
-    def glimpse(self, data: bytes, /) -> Glimpse:
+    def glimpse(self, data: bytes, /) -> Seen:
         """See in passing what an event delivers."""
 
 
 DIALECTS: Mapping[str, Dialect] = {
     "openai_chat": openai_chat,
     "anthropic_messages": anthropic_messages,
+    "gemini": gemini,
+    "openai_responses": openai_responses,
 }

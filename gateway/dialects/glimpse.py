@@ -8,7 +8,7 @@ from gateway.dialects.neutral import CallDelta, CallStarted, Event, Json, Refusa
 
 
 class Glimpse(NamedTuple):
-    """One event, seen in passing."""
+    """One event that holds more than words."""
 
     text: str = ""
     usage: Json | None = None
@@ -17,7 +17,7 @@ class Glimpse(NamedTuple):
     ended: bool = False
 
 
-NOTHING = Glimpse()
+Seen = str | Glimpse  # nearly every event is only words, so those are not wrapped
 ENDED = Glimpse(ended=True)
 ODD = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
 

@@ -78,6 +78,10 @@ class EventReader:
         """Read one event; pings say nothing."""
         return self.read_chunk(reply_members(received.data)) if received.data else []
 
+    def close(self) -> list[Event]:
+        """Say that the bytes have ended; this dialect marks its end itself, so it means nothing more."""
+        return []
+
     def read_chunk(self, chunk: Json) -> list[Event]:
         """Read the data of one event."""
         match chunk.get("type"):

@@ -56,7 +56,7 @@ FORMATS = {"text": "text", "json_object": "json", "json_schema": "schema"}
 FIELDS = frozenset(
     "model messages stream stream_options max_tokens max_completion_tokens temperature top_p frequency_penalty "
     "presence_penalty seed stop n logprobs top_logprobs tools tool_choice parallel_tool_calls response_format "
-    "reasoning_effort service_tier user metadata".split()
+    "reasoning_effort service_tier user metadata prompt_cache_key".split()
 )
 MESSAGE_FIELDS = frozenset({"role", "content", "name"})
 ASSISTANT_FIELDS = MESSAGE_FIELDS | {
@@ -100,6 +100,7 @@ def read_request(body: bytes) -> Request:
         service_tier=maybe(source, "service_tier", string),
         user=maybe(source, "user", string),
         metadata=read_metadata(source),
+        cache_key=maybe(source, "prompt_cache_key", string),
         foreign=tuple(foreign),
     )
 

@@ -88,6 +88,10 @@ class EventReader:
             return [Ended()]
         return self.read_chunk(reply_members(data), piece="delta")
 
+    def close(self) -> list[Event]:
+        """Say that the bytes have ended; this dialect marks its end itself, so it means nothing more."""
+        return []
+
     def read_chunk(self, chunk: Json, *, piece: str) -> list[Event]:
         """Read one chunk, or a whole answer, whose pieces are called `message` instead of `delta`."""
         events: list[Event] = []

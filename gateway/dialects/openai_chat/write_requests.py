@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from gateway.dialects.expressing import inexpressible, refuse_cache_marks, refuse_unexpressed, set_members
+from gateway.dialects.expressing import inexpressible, refuse_unexpressed, set_members
 from gateway.dialects.media import data_url, sound_format
 from gateway.dialects.neutral import (
     Audio,
@@ -22,6 +22,7 @@ from gateway.dialects.neutral import (
     ToolChoice,
     ToolResult,
     joined_text,
+    marked,
 )
 from gateway.dialects.reading import written
 
@@ -34,7 +35,8 @@ UNEXPRESSED = ("top_k",)
 def write_request(request: Request) -> bytes:
     """Write a provider's body; a stream always asks for usage."""
     refuse_unexpressed(request, UNEXPRESSED, to=LABEL)
-    refuse_cache_marks(request, to=LABEL)
+    if marked(request):
+        inexpressible("cache_control", to=LABEL)
     stream = {"stream": True, "stream_options": {"include_usage": True}} if request.stream else {}
     return written(
         {
@@ -60,6 +62,7 @@ def write_request(request: Request) -> bytes:
                 service_tier=request.service_tier,
                 user=request.user,
                 metadata=request.metadata,
+                prompt_cache_key=request.cache_key,
             ),
         }
     )
@@ -174,4 +177,6 @@ def _write_effort(reasoning: Reasoning | None) -> str | None:
         return None
     if reasoning.budget_tokens is not None:
         inexpressible("thinking.budget_tokens", to=LABEL)
+    if reasoning.summary is not None:
+        inexpressible("reasoning.summary", to=LABEL)
     return reasoning.effort
