@@ -31,7 +31,6 @@ from gateway.dialects.neutral import (
     Text,
     Thinking,
     ToolCall,
-    Untold,
     parts_of,
 )
 from gateway.dialects.reading import written
@@ -107,7 +106,7 @@ class Meter:
             self._flags.add("malformed_event")
             self._deliver(data.decode(errors="replace"))
             return
-        if type(seen) is str:
+        if isinstance(seen, str):
             if seen:
                 self._deliver(seen)
         else:
@@ -145,8 +144,6 @@ class Meter:
                 self.failed = True
             case Ended():
                 self.complete = True
-            case Untold():
-                self._flags.add("untold")
             case _:
                 text = said(event)
                 if text:
@@ -171,7 +168,11 @@ class Meter:
         lines, odd = partition(tally, given=given, made=made)
         return Measured(
             lines=lines,
-            source="reported" if given_is_told and made_is_told else "partly" if given_is_told or made_is_told else "estimated",
+            source="reported"
+            if given_is_told and made_is_told
+            else "partly"
+            if given_is_told or made_is_told
+            else "estimated",
             flags=frozenset(flags | odd),
             tally=self.tally,
             cost_usd=tally.cost_usd,

@@ -4,7 +4,7 @@ from typing import Any, NamedTuple
 
 import msgspec
 
-from gateway.dialects.neutral import CallDelta, CallStarted, Event, Json, RefusalDelta, TextDelta, ThinkingDelta
+from gateway.dialects.neutral import CallDelta, CallStarted, Event, Json, RefusalDelta, TextDelta, ThinkingDelta, Untold
 
 
 class Glimpse(NamedTuple):
@@ -31,6 +31,8 @@ def said(event: Event) -> str:
             return event.arguments
         case CallStarted():
             return event.name
+        case Untold():
+            return event.text
     return ""
 
 

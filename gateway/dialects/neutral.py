@@ -304,6 +304,7 @@ class Untold(Struct, frozen=True, tag=True):
     """Something in the answer that only its own dialect can say; between two dialects it is an error, not a silence."""
 
     kind: str
+    text: str = ""
 
 
 class Ended(Struct, frozen=True, tag=True):

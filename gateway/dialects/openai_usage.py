@@ -63,7 +63,8 @@ def _cache_read(counts: Counts, usage: Json, prompt: Json) -> int | None:
 def _searches(counts: Counts, usage: Json) -> int | None:
     tools = counts.part(usage, "server_tool_use_details") or counts.part(usage, "server_tool_use")
     return total(
-        counts.of(tools, "web_search_requests"), counts.of(counts.part(usage, "server_side_tool_usage_details"), "web_search_calls")
+        counts.of(tools, "web_search_requests"),
+        counts.of(counts.part(usage, "server_side_tool_usage_details"), "web_search_calls"),
     )
 
 

@@ -57,7 +57,9 @@ def glimpse(data: bytes) -> Seen:
 
 
 def _opening(block: Json) -> str:
-    return "" if block.get("type") == "redacted_thinking" else strings([block.get("text"), block.get("name"), block.get("content")])
+    if block.get("type") == "redacted_thinking":
+        return ""
+    return strings([block.get("text"), block.get("thinking"), block.get("name"), block.get("content")])
 
 
 def _second_look(data: bytes) -> Glimpse:

@@ -164,14 +164,23 @@ def _write_document(part: File) -> Json:
         source = {"type": "url", "url": part.url}
     else:
         source = {"type": "base64", "media_type": part.media_type or "application/pdf", "data": part.data}
-    return {"type": "document", "source": source, **set_members(title=part.name, cache_control=_write_cache(part.cache))}
+    return {
+        "type": "document",
+        "source": source,
+        **set_members(title=part.name, cache_control=_write_cache(part.cache)),
+    }
 
 
 def _write_tool_result(part: ToolResult, where: str) -> Json:
     said: Json = {"is_error": True} if part.is_error else {}
     if part.content:
         said["content"] = _write_content(part.content, where)
-    return {"type": "tool_result", "tool_use_id": part.call_id, **said, **set_members(cache_control=_write_cache(part.cache))}
+    return {
+        "type": "tool_result",
+        "tool_use_id": part.call_id,
+        **said,
+        **set_members(cache_control=_write_cache(part.cache)),
+    }
 
 
 def _write_tool(tool: Tool) -> Json:

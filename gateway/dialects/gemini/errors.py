@@ -67,7 +67,9 @@ def _is_daily(details: list[Json]) -> bool:
 
 def error_object(error: GatewayError) -> Json:
     """Give an error Gemini's words."""
-    message = error.message if error.param is None or error.param in error.message else f"{error.param}: {error.message}"
+    message = (
+        error.message if error.param is None or error.param in error.message else f"{error.param}: {error.message}"
+    )
     return {"code": error.status, "message": message, "status": STATUSES.get(error.status, "INTERNAL")}
 
 

@@ -58,7 +58,9 @@ def glimpse(data: bytes) -> Seen:
         for part in (candidate.content.parts or ()) if candidate.content else ():
             text += part.text or ""
             if part.functionCall is not None:
-                text += part.functionCall.name + (written_text(part.functionCall.args) if part.functionCall.args else "")
+                text += part.functionCall.name + (
+                    written_text(part.functionCall.args) if part.functionCall.args else ""
+                )
     if chunk.promptFeedback is not None and chunk.promptFeedback.blockReason:
         finish = finish or chunk.promptFeedback.blockReason
     usage = chunk.usageMetadata
@@ -73,5 +75,7 @@ def _second_look(data: bytes) -> Glimpse:
     text = "".join(said(event) for event in EventReader().read_chunk(chunk))
     usage = chunk.get("usageMetadata")
     return Glimpse(
-        text or strings(chunk.get("candidates")), usage if type(usage) is dict else None, failed=bool(chunk.get("error"))
+        text or strings(chunk.get("candidates")),
+        usage if type(usage) is dict else None,
+        failed=bool(chunk.get("error")),
     )

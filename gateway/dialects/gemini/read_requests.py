@@ -121,7 +121,11 @@ def _read_system(source: Json, foreign: list[str]) -> tuple[Message, ...]:
         return (Message("system", (Text(system),)),)
     calls = _Calls()
     items = _items(mapping(system, "systemInstruction"), "parts", "systemInstruction.")
-    parts = [part for i, item in enumerate(items) for part in _read_part(item, f"systemInstruction.parts[{i}].", calls, foreign)]
+    parts = [
+        part
+        for i, item in enumerate(items)
+        for part in _read_part(item, f"systemInstruction.parts[{i}].", calls, foreign)
+    ]
     return (Message("system", tuple(parts)),) if parts else ()
 
 
@@ -165,7 +169,9 @@ def _read_contents(source: list[Any], foreign: list[str]) -> tuple[Message, ...]
         foreign += strangers(content, {"role", "parts"}, where)
         role = one_of(content.get("role") or "user", ROLES, where + "role")
         items = _items(content, "parts", where)
-        parts = [part for i, item in enumerate(items) for part in _read_part(item, f"{where}parts[{i}].", calls, foreign)]
+        parts = [
+            part for i, item in enumerate(items) for part in _read_part(item, f"{where}parts[{i}].", calls, foreign)
+        ]
         messages += _turns("assistant" if role == "model" else "system" if role == "system" else "user", parts)
     return tuple(messages)
 
@@ -183,7 +189,13 @@ def _joined_thoughts(parts: list[Part]) -> tuple[Part, ...]:
     joined: list[Part] = []
     for part in parts:
         last = joined[-1] if joined else None
-        if isinstance(part, Thinking) and isinstance(last, Thinking) and last.text and not last.signature and not part.text:
+        if (
+            isinstance(part, Thinking)
+            and isinstance(last, Thinking)
+            and last.text
+            and not last.signature
+            and not part.text
+        ):
             joined[-1] = Thinking(last.text, part.signature)
         else:
             joined.append(part)
@@ -205,7 +217,10 @@ def _read_part(source: Json, where: str, calls: _Calls, foreign: list[str]) -> l
     if part.get("fileData") is not None:
         return [*signed, _read_file(camel(mapping(part["fileData"], where + "fileData")), where + "fileData.")]
     if part.get("functionCall") is not None:
-        return [*signed, _read_call(mapping(part["functionCall"], where + "functionCall"), where + "functionCall.", calls)]
+        return [
+            *signed,
+            _read_call(mapping(part["functionCall"], where + "functionCall"), where + "functionCall.", calls),
+        ]
     if part.get("functionResponse") is not None:
         return [_read_result(mapping(part["functionResponse"], where + "functionResponse"), where, calls, foreign)]
     return signed
@@ -257,7 +272,9 @@ def _read_tools(source: Json, foreign: list[str], *, is_strict: bool) -> tuple[t
                 server_tools.append(name)
                 foreign.append(where + name)
         for i, declared in enumerate(_items(tool, "functionDeclarations", where)):
-            tools.append(_read_function(camel(declared), f"{where}functionDeclarations[{i}].", foreign, is_strict=is_strict))
+            tools.append(
+                _read_function(camel(declared), f"{where}functionDeclarations[{i}].", foreign, is_strict=is_strict)
+            )
     return tuple(tools), tuple(server_tools)
 
 

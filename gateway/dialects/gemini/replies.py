@@ -7,6 +7,7 @@ end after a reason to stop was given. Function calls are never sent in pieces he
 from collections.abc import Iterable
 from typing import Any
 
+from gateway.dialects.answers import broken
 from gateway.dialects.blocks import Blocks
 from gateway.dialects.expressing import set_members, untold
 from gateway.dialects.gemini.errors import error_object, read_broke
@@ -121,7 +122,9 @@ class EventReader:
     def _read_part(self, part: Json, choice: int) -> list[Event]:
         signature = _text(part, "thoughtSignature") or None
         if part.get("thought") is True:
-            return [ThinkingDelta(_text(part, "text"), self._blocks.of(choice, "thinking"), choice, signature=signature)]
+            return [
+                ThinkingDelta(_text(part, "text"), self._blocks.of(choice, "thinking"), choice, signature=signature)
+            ]
         events: list[Event] = []
         if signature:
             events.append(ThinkingDelta("", self._blocks.fresh(choice), choice, signature=signature))
@@ -149,14 +152,19 @@ class EventReader:
         grounding = candidate.get("groundingMetadata")
         if type(grounding) is not dict:
             return []
-        pages = [page["web"] if type(page.get("web")) is dict else {} for page in _objects(grounding, "groundingChunks")]
+        pages = [
+            page["web"] if type(page.get("web")) is dict else {} for page in _objects(grounding, "groundingChunks")
+        ]
         events: list[Event] = []
         for support in _objects(grounding, "groundingSupports"):
-            segment = support.get("segment") if type(support.get("segment")) is dict else {}
+            segment = support.get("segment")
+            segment = segment if type(segment) is dict else {}
             indices = support.get("groundingChunkIndices")
-            for index in indices if type(indices) is list else []:
-                if type(index) is int and 0 <= index < len(pages) and _text(pages[index], "uri"):
-                    events.append(Cited(_citation(pages[index], segment), self._blocks.of(choice, "text"), choice))
+            events += [
+                Cited(_citation(pages[index], segment), self._blocks.of(choice, "text"), choice)
+                for index in (indices if type(indices) is list else [])
+                if type(index) is int and 0 <= index < len(pages) and _text(pages[index], "uri")
+            ]
         return events
 
 
@@ -300,7 +308,7 @@ class EventWriter:
             case Finished():
                 self._finished[told.choice] = told.stop
             case Broke():
-                return event(written({"error": {"code": told.status, "message": told.message, "status": "UNAVAILABLE"}}))
+                return self.fail(broken(told))
             case Untold():
                 untold(told.kind)
             case Ended():
@@ -320,7 +328,9 @@ class EventWriter:
         elif place not in self._thought:
             self._signature = told.signature
             return b""
-        return self._part(told.choice, {"text": told.text, "thought": True, **set_members(thoughtSignature=told.signature)})
+        return self._part(
+            told.choice, {"text": told.text, "thought": True, **set_members(thoughtSignature=told.signature)}
+        )
 
     def _finish_call(self) -> bytes:
         if self._call is None:

@@ -12,7 +12,9 @@ def merged(earlier: Json, report: Json) -> Json:
 def read_usage(usage: Json) -> Tally:
     """Read a `usageMetadata` block."""
     counts = Counts()
-    given, made, cached = (_by_modality(counts, usage, f"{name}TokensDetails") for name in ("prompt", "candidates", "cache"))
+    given, made, cached = (
+        _by_modality(counts, usage, f"{name}TokensDetails") for name in ("prompt", "candidates", "cache")
+    )
     thoughts = counts.of(usage, "thoughtsTokenCount")
     prompt = counts.of(usage, "promptTokenCount")
     return Tally(

@@ -45,7 +45,11 @@ def write_request(request: Request) -> bytes:
         {
             "contents": _write_contents(request.messages[leading:], leading),
             **({"systemInstruction": {"parts": system}} if system else {}),
-            **({"tools": [{"functionDeclarations": [_write_tool(tool) for tool in request.tools]}]} if request.tools else {}),
+            **(
+                {"tools": [{"functionDeclarations": [_write_tool(tool) for tool in request.tools]}]}
+                if request.tools
+                else {}
+            ),
             **set_members(toolConfig=_write_tool_choice(request)),
             **({"generationConfig": settings} if settings else {}),
         }

@@ -5,8 +5,7 @@ What OpenAI's hosts agree on is neutral; what only some know is foreign and trav
 
 from typing import Any, cast, get_args
 
-from gateway.dialects.expressing import inexpressible, refuse_cache_marks, refuse_unexpressed, set_members
-from gateway.dialects.media import data_url, media_type_of_format, read_data_url, sound_format
+from gateway.dialects.media import media_type_of_format, read_data_url
 from gateway.dialects.neutral import (
     Audio,
     CacheMark,
@@ -27,7 +26,6 @@ from gateway.dialects.neutral import (
     ToolCall,
     ToolChoice,
     ToolResult,
-    joined_text,
 )
 from gateway.dialects.reading import (
     any_whole,
@@ -43,7 +41,6 @@ from gateway.dialects.reading import (
     strangers,
     string,
     whole,
-    written,
 )
 from gateway.errors import InvalidRequest
 
@@ -88,7 +85,7 @@ def read_request(body: bytes) -> Request:
         presence_penalty=maybe(source, "presence_penalty", number),
         seed=maybe(source, "seed", any_whole),
         stop=read_stop(source),
-        n=_read_n(source),
+        n=read_n(source),
         logprobs=maybe(source, "logprobs", boolean),
         top_logprobs=maybe(source, "top_logprobs", whole),
         tools=tools,
@@ -115,7 +112,8 @@ def _read_limit(source: Json) -> int | None:
     return limit
 
 
-def _read_n(source: Json) -> int | None:
+def read_n(source: Json) -> int | None:
+    """Read how many answers are wanted."""
     n = maybe(source, "n", whole)
     if n is not None and not 1 <= n <= MOST_CHOICES:
         refuse("n", f"from 1 to {MOST_CHOICES}")
@@ -272,7 +270,7 @@ def _read_part(source: Json, where: str, foreign: list[str]) -> Part | None:
             return Text(need(source, "text", string, where), cache)
         case "image_url":
             foreign += strangers(source, {"type", "image_url", "cache_control"}, where)
-            return _read_image(source["image_url"] if "image_url" in source else None, where + "image_url", cache)
+            return _read_image(source.get("image_url"), where + "image_url", cache)
         case "input_audio":
             sound = need(source, "input_audio", mapping, where)
             sound_type = media_type_of_format(need(sound, "format", string, where + "input_audio."))
@@ -325,7 +323,9 @@ def _read_tools(source: Json, foreign: list[str]) -> tuple[tuple[Tool, ...], tup
             foreign.append(where + "type")
             continue
         foreign += strangers(tool, {"type", "function", "cache_control"}, where)
-        tools.append(_read_function(need(tool, "function", mapping, where), where, read_cache_mark(tool, where), foreign))
+        tools.append(
+            _read_function(need(tool, "function", mapping, where), where, read_cache_mark(tool, where), foreign)
+        )
     return tuple(tools), tuple(server_tools)
 
 

@@ -8,6 +8,7 @@ asking who the host is.
 from collections.abc import Iterable
 from typing import Any
 
+from gateway.dialects.answers import broken
 from gateway.dialects.blocks import Blocks
 from gateway.dialects.expressing import set_members, untold
 from gateway.dialects.heading import Heading
@@ -314,7 +315,9 @@ def _write_media(media_type: str, data: str) -> Json:
 def _write_citation(citation: Citation) -> Json:
     if citation.url is None:
         untold("a citation of a document")
-    said = set_members(title=citation.title, content=citation.quoted, start_index=citation.start, end_index=citation.end)
+    said = set_members(
+        title=citation.title, content=citation.quoted, start_index=citation.start, end_index=citation.end
+    )
     return {"type": "url_citation", "url_citation": {"url": citation.url, **said}}
 
 
@@ -359,7 +362,7 @@ class EventWriter:
             case Ended():
                 return event(DONE)
             case Broke():
-                return event(written({"error": {"message": told.message, "type": "server_error", "param": None, "code": told.code}}))
+                return self.fail(broken(told))
         return self._choice(told.choice, self._delta(told))
 
     def fail(self, error: GatewayError) -> bytes:
@@ -387,7 +390,9 @@ class EventWriter:
         return {}
 
     def _call(self, told: CallStarted) -> Json:
-        index = self._calls[told.choice, told.block] = len([choice for choice, _ in self._calls if choice == told.choice])
+        index = self._calls[told.choice, told.block] = len(
+            [choice for choice, _ in self._calls if choice == told.choice]
+        )
         call = {"index": index, "id": told.id, "type": "function", "function": {"name": told.name, "arguments": ""}}
         held, self._held = self._held, None
         if held is None:

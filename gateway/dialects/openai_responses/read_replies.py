@@ -93,7 +93,7 @@ class EventReader:
                 return [ThinkingDelta(PARAGRAPH, self._item(index))]
             case "output_text.annotation.added":
                 return [Cited(read_citation(_object(chunk, "annotation")), self._part(chunk, index))]
-        return []
+        return [Untold(kind[:100], delta)] if delta else []
 
     def _item(self, index: int) -> int:
         return self._blocks.of(0, ("item", index))
@@ -107,7 +107,7 @@ class EventReader:
         if kind == "function_call":
             self._called[index] = False
             return [CallStarted(_text(item, "call_id"), _text(item, "name"), self._item(index))]
-        return [] if kind in PLAIN else [Untold(str(kind)[:100])]
+        return [] if kind in PLAIN else [Untold(str(kind)[:100], _text(item, "name"))]
 
     def _close(self, item: Json, index: int) -> list[Event]:
         kind = item.get("type")
@@ -128,7 +128,9 @@ class EventReader:
     def read_item(self, item: Json, index: int) -> list[Event]:
         """Read one item of a whole answer."""
         if item.get("type") == "message":
-            return [event for i, part in enumerate(_objects(item, "content")) for event in self._read_part(part, index, i)]
+            return [
+                event for i, part in enumerate(_objects(item, "content")) for event in self._read_part(part, index, i)
+            ]
         if item.get("type") in PLAIN:
             return self._close(item, index)
         return [Untold(str(item.get("type"))[:100])]
@@ -159,7 +161,7 @@ class EventReader:
 
 def _started(response: Json) -> list[Event]:
     created = response.get("created_at")
-    when = int(created) if type(created) in {int, float} else 0
+    when = int(created) if isinstance(created, int | float) else 0
     return [Started(_text(response, "id"), _text(response, "model"), when)]
 
 

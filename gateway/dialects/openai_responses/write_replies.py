@@ -7,6 +7,7 @@ whole when it closes. The writer collects as it goes, so a whole answer and the 
 from collections.abc import Iterable
 from typing import Any
 
+from gateway.dialects.answers import broken
 from gateway.dialects.expressing import untold
 from gateway.dialects.heading import Heading
 from gateway.dialects.neutral import (
@@ -129,7 +130,7 @@ class EventWriter:
                 take(self._reply, told)
                 return b""
             case Broke():
-                return self._event("error", code=told.code, message=told.message, param=None)
+                return self.fail(broken(told))
             case Ended():
                 return self._end()
         return self._grow(told)
@@ -185,7 +186,9 @@ class EventWriter:
                 return self._in_item("response.reasoning_summary_text.delta", summary_index=0, delta=told.text)
             case Cited():
                 note = _write_citation(told.citation)
-                return self._in_item("response.output_text.annotation.added", content_index=0, annotation_index=0, annotation=note)
+                return self._in_item(
+                    "response.output_text.annotation.added", content_index=0, annotation_index=0, annotation=note
+                )
             case CallStarted() | ThinkingDelta():
                 return b""
         return b""
@@ -195,7 +198,9 @@ class EventWriter:
             return b""
         self._began = True
         response = _response(Reply(self._reply.started), self._heading, status="in_progress")
-        return self._event("response.created", response=response) + self._event("response.in_progress", response=response)
+        return self._event("response.created", response=response) + self._event(
+            "response.in_progress", response=response
+        )
 
     def _close(self) -> bytes:
         block = self._open

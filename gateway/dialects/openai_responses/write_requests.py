@@ -49,7 +49,9 @@ def write_request(request: Request) -> bytes:
         {
             "model": request.model,
             **set_members(instructions=instructions),
-            "input": [item for index, message in enumerate(messages) for item in _write_message(message, f"messages[{index}]")],
+            "input": [
+                item for index, message in enumerate(messages) for item in _write_message(message, f"messages[{index}]")
+            ],
             **({"stream": True} if request.stream else {}),
             "store": False,
             "include": ["reasoning.encrypted_content"],
@@ -94,7 +96,9 @@ def _write_assistant(parts: tuple[Part, ...], where: str) -> list[Json]:
     for part in parts:
         match part:
             case ToolCall():
-                items.append({"type": "function_call", "call_id": part.id, "name": part.name, "arguments": part.arguments})
+                items.append(
+                    {"type": "function_call", "call_id": part.id, "name": part.name, "arguments": part.arguments}
+                )
             case Thinking():
                 items.append(_write_thinking(part, where))
             case Text():
@@ -116,7 +120,12 @@ def _write_thinking(part: Thinking, where: str) -> Json:
         inexpressible(where + ".redacted_thinking", to=LABEL)
     mark = blake2b((part.signature or part.text).encode(errors="replace"), digest_size=16).hexdigest()
     summary = [{"type": "summary_text", "text": part.text}] if part.text else []
-    return {"type": "reasoning", "id": f"rs_{mark}", "summary": summary, **set_members(encrypted_content=part.signature)}
+    return {
+        "type": "reasoning",
+        "id": f"rs_{mark}",
+        "summary": summary,
+        **set_members(encrypted_content=part.signature),
+    }
 
 
 def write_citation(citation: Citation) -> Json:
@@ -182,5 +191,7 @@ def _write_reasoning(reasoning: Reasoning | None) -> Json | None:
         return None
     if reasoning.budget_tokens is not None:
         inexpressible("thinking.budget_tokens", to=LABEL)
-    summary = None if reasoning.summary == "omitted" else reasoning.summary  # left out is what this dialect does unasked
+    summary = (
+        None if reasoning.summary == "omitted" else reasoning.summary
+    )  # left out is what this dialect does unasked
     return set_members(effort=reasoning.effort, summary=summary) or None
