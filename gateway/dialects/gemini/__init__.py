@@ -9,7 +9,7 @@ read_usage    glimpse          a usage block, and an event seen in passing, for 
 
 from gateway.dialects.gemini.errors import read_error, write_error
 from gateway.dialects.gemini.glimpse import glimpse
-from gateway.dialects.gemini.read_requests import read_request
+from gateway.dialects.gemini.read_requests import read_count_request, read_request
 from gateway.dialects.gemini.replies import EventReader, EventWriter, read_reply, write_reply
 from gateway.dialects.gemini.usage import merged, read_usage
 from gateway.dialects.gemini.write_requests import write_request
@@ -19,6 +19,7 @@ __all__ = [
     "EventWriter",
     "glimpse",
     "merged",
+    "read_count_request",
     "read_error",
     "read_reply",
     "read_request",

@@ -73,7 +73,16 @@ def count(value: Any, where: str) -> int:
 
 def read_request(body: bytes, *, model: str = "", stream: bool = False) -> Request:
     """Read a client's body; model and stream stand in the address."""
+    return _read(camel(members(body)), model=model, stream=stream)
+
+
+def read_count_request(body: bytes, *, model: str = "") -> Request:
+    """Read a body for counting tokens: the turns alone, or a whole request inside."""
     source = camel(members(body))
+    return _read(camel(maybe(source, "generateContentRequest", mapping) or source), model=model, stream=False)
+
+
+def _read(source: Json, *, model: str, stream: bool) -> Request:
     foreign = strangers(source, FIELDS)
     settings = camel(maybe(source, "generationConfig", mapping) or {})
     foreign += strangers(settings, SETTINGS, "generationConfig.")

@@ -1,6 +1,6 @@
 """Gemini's usage: thoughts stand beside the candidates, tool prompts beside the prompt, cached tokens inside it."""
 
-from gateway.dialects.counting import Counts, total
+from gateway.dialects.counting import Counts, cached, total
 from gateway.dialects.neutral import Json, Tally
 
 
@@ -12,7 +12,7 @@ def merged(earlier: Json, report: Json) -> Json:
 def read_usage(usage: Json) -> Tally:
     """Read a `usageMetadata` block."""
     counts = Counts()
-    given, made, cached = (
+    given, made, from_cache = (
         _by_modality(counts, usage, f"{name}TokensDetails") for name in ("prompt", "candidates", "cache")
     )
     thoughts = counts.of(usage, "thoughtsTokenCount")
@@ -23,10 +23,10 @@ def read_usage(usage: Json) -> Tally:
         cache_read=counts.of(usage, "cachedContentTokenCount"),
         reasoning=thoughts,
         audio_in=given.get("AUDIO"),
-        audio_cached=cached.get("AUDIO"),
+        audio_cached=from_cache.get("AUDIO"),
         audio_out=made.get("AUDIO"),
         image_in=given.get("IMAGE"),
-        image_cached=cached.get("IMAGE"),
+        image_cached=from_cache.get("IMAGE"),
         image_out=made.get("IMAGE"),
         video_in=given.get("VIDEO"),
         searches=counts.of(usage, "searches"),
@@ -62,5 +62,5 @@ def write_usage(tally: Tally) -> Json:
         "candidatesTokenCount": made - thoughts,
         "totalTokenCount": given + made,
         **({"thoughtsTokenCount": thoughts} if thoughts else {}),
-        **({"cachedContentTokenCount": tally.cache_read} if tally.cache_read else {}),
+        **({"cachedContentTokenCount": cached(tally)[0]} if tally.cache_read else {}),
     }

@@ -292,7 +292,7 @@ def _write_message(choice: Choice) -> Json:
 
 def _write_details(blocks: list[Block]) -> list[Json]:
     details: list[Json] = []
-    for block, following in zip(blocks, [*blocks[1:], None], strict=True):
+    for block, following in zip(blocks, [*blocks, None][1:], strict=True):
         if block.kind != "thinking" or (block.signature is None and block.redacted is None):
             continue
         if block.redacted is not None:

@@ -109,7 +109,7 @@ def _write_call(call: ToolCall) -> Json:
 def write_thinking(parts: tuple[Part, ...]) -> Json:
     """Write reasoning where chat hosts keep it: words for all, details for what must come back signed."""
     details: list[Json] = []
-    for part, following in zip(parts, (*parts[1:], None), strict=True):
+    for part, following in zip(parts, (*parts, None)[1:], strict=True):
         if not isinstance(part, Thinking):
             continue
         if part.redacted is not None:

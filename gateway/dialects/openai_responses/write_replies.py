@@ -37,7 +37,12 @@ from gateway.dialects.replies import Block, Reply, collect, take
 from gateway.dialects.sse import event
 from gateway.errors import GatewayError, Inexpressible
 
-INCOMPLETE = {"length": "max_output_tokens", "context_window": "max_output_tokens", "blocked": "content_filter"}
+INCOMPLETE = {
+    "length": "max_output_tokens",
+    "context_window": "max_output_tokens",
+    "blocked": "content_filter",
+    "refusal": "content_filter",
+}
 
 
 def write_reply(events: Iterable[Event], heading: Heading) -> bytes:
