@@ -4,6 +4,7 @@ from typing import Any
 
 from gateway.dialects.expressing import described, inexpressible, refuse_cache_marks, refuse_unexpressed, set_members
 from gateway.dialects.gemini.read_requests import MADE_UP
+from gateway.dialects.media import picture_type
 from gateway.dialects.neutral import (
     Audio,
     File,
@@ -132,7 +133,8 @@ def _write_image(part: Image) -> Json:
     if part.detail not in {None, "auto"}:
         inexpressible("image_url.detail", to=LABEL)
     if part.url is not None:
-        return {"fileData": {"fileUri": part.url, **set_members(mimeType=part.media_type)}}
+        media_type = part.media_type or picture_type(part.url)  # a picture is known by its type here, not by its place
+        return {"fileData": {"fileUri": part.url, "mimeType": media_type}}
     return _inline(part.media_type or "image/png", part.data or "")
 
 
