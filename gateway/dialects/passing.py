@@ -25,76 +25,77 @@ LIMITS: dict[str, tuple[str, ...]] = {
 }
 USAGE_SWITCH = frozenset({"openai_chat", "openai_completions"})
 COSTS = frozenset({"cost", "cost_details", "cost_in_usd_ticks", "is_byok", "total_cost", "upstream_inference_cost"})
-MODEL = re.compile(rb'"(?:model|modelVersion)"\s*:\s*"((?:[^"\\]|\\.)*)"')
+MODEL = re.compile(rb'"model"\s*:\s*"((?:[^"\\]|\\.)*)"')
+MODEL_VERSION = re.compile(rb'"modelVersion"\s*:\s*"((?:[^"\\]|\\.)*)"')
 COST = re.compile(rb'"(?:cost|cost_details|cost_in_usd_ticks|is_byok|total_cost|upstream_inference_cost)"\s*:')
 NO_CHOICES = re.compile(rb'"choices"\s*:\s*\[\s*\]')
 SAYS_USAGE = re.compile(rb'"usage"\s*:\s*\{')
 SAYS_ERROR = re.compile(rb'"error"\s*:\s*[{"]')
 
-_top_members = msgspec.json.Decoder(dict[str, msgspec.Raw]).decode
+Members = dict[str, msgspec.Raw]
+_top_members = msgspec.json.Decoder(Members).decode
 
 
 def rewritten(body: bytes, changes: Json) -> bytes:
     """Change, add or (with None) take away top-level members; every other value keeps its bytes."""
+    return _joined(_taken_apart(body), changes)
+
+
+def _taken_apart(body: bytes) -> Members:
     try:
-        members: dict[str, Any] = dict(_top_members(body))
+        return _top_members(body)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         raise MalformedJSON("The body is not a JSON object.") from None
-    members |= {name: None if value is None else msgspec.Raw(written(value)) for name, value in changes.items()}
-    pairs = (b"%b:%b" % (written(name), bytes(value)) for name, value in members.items() if value is not None)
-    return b"{%b}" % b",".join(pairs)
+
+
+def _joined(members: Members, changes: Json) -> bytes:
+    changed = {name: written(value) for name, value in changes.items() if value is not None}
+    pairs = {name: bytes(value) for name, value in members.items() if name not in changes} | changed
+    order = [name for name in members if name in pairs] + [name for name in changed if name not in members]
+    return b"{%b}" % b",".join(b"%b:%b" % (written(name), pairs[name]) for name in order)
 
 
 def pass_request(body: bytes, *, dialect: str, request: Request, model: str, limit: int | None = None) -> bytes:
     """Make the provider's body out of the client's; `model` is the name there, `limit` the granted output limit."""
+    if dialect == "gemini" and limit is None:
+        return body
+    members = _taken_apart(body)
     if dialect == "gemini":
-        return _limit_gemini(body, limit)
+        return _joined(members, _gemini_limit(members, limit))
     changes: Json = {"model": model}
     if limit is not None:
         names = LIMITS[dialect]
-        said = [name for name in names if _says(body, name)] or [names[0]]
-        changes |= dict.fromkeys(said, limit)
+        changes |= dict.fromkeys([name for name in names if _says(members, name)] or names[:1], limit)
     if request.stream and dialect in USAGE_SWITCH:
-        changes["stream_options"] = _stream_options(body) | {"include_usage": True}
-    return rewritten(body, changes)
+        changes["stream_options"] = _object(members, "stream_options") | {"include_usage": True}
+    return _joined(members, changes)
 
 
-def _says(body: bytes, name: str) -> bool:
-    return b'"%b"' % name.encode() in body and _top_members(body).get(name, b"null") not in {
-        b"null",
-        msgspec.Raw(b"null"),
-    }
+def _says(members: Members, name: str) -> bool:
+    return name in members and bytes(members[name]) != b"null"
 
 
-def _stream_options(body: bytes) -> Json:
-    raw = _top_members(body).get("stream_options")
-    options = None if raw is None else msgspec.json.decode(raw)
-    return options if type(options) is dict else {}
+def _object(members: Members, name: str) -> Json:
+    value = msgspec.json.decode(members[name]) if name in members else None
+    return value if type(value) is dict else {}
 
 
-def _limit_gemini(body: bytes, limit: int | None) -> bytes:
-    if limit is None:
-        return body
-    members = _top_members(body)
+def _gemini_limit(members: Members, limit: int | None) -> Json:
     name = "generation_config" if "generation_config" in members else "generationConfig"
-    settings = msgspec.json.decode(members[name]) if name in members else {}
-    settings = {key: value for key, value in (settings or {}).items() if key != "max_output_tokens"}
-    return rewritten(body, {name: settings | {"maxOutputTokens": limit}})
+    settings = {key: value for key, value in _object(members, name).items() if key != "max_output_tokens"}
+    return {name: settings | {"maxOutputTokens": limit}}
 
 
 def pass_reply(body: bytes, *, model: str, members: Json | None = None) -> bytes:
     """Make the client's answer out of the provider's: the public name, our own members, and no cost."""
     if COST.search(body):
         body = written(_without_costs(reply_members(body)))
-    changes = members or {}
-    named = MODEL.search(body)
-    if named is not None:
-        name = "modelVersion" if named[0].startswith(b'"modelVersion') else "model"
-        changes = {name: model, **changes}
     try:
-        return rewritten(body, changes)
+        source = _taken_apart(body)
     except MalformedJSON:
         raise UpstreamMalformed("The provider's answer is not a JSON object.") from None
+    named = {name: model for name in ("model", "modelVersion") if name in source}
+    return _joined(source, named | (members or {}))
 
 
 def _without_costs(value: Any) -> Any:
@@ -113,10 +114,13 @@ def _without(usage: Json) -> Json:
 class Passer:
     """Passes a stream on, event by event; a failure inside it is raised, for our own words to end the answer with."""
 
-    def __init__(self, *, model: str, wants_usage: bool = True) -> None:
+    def __init__(self, *, dialect: str, model: str, wants_usage: bool = True) -> None:
         self._model = written(model)
         self._wants_usage = wants_usage
-        self._old: bytes | None = None
+        self._named = MODEL_VERSION if dialect == "gemini" else MODEL
+        self._mark = b'"modelVersion"' if dialect == "gemini" else b'"model"'
+        self._only_in = b"message_start" if dialect == "anthropic_messages" else b""
+        self._old: bytes = b""
         self._new = b""
 
     def pass_on(self, received: ServerEvent) -> bytes:
@@ -129,15 +133,19 @@ class Passer:
                 return b""
             if COST.search(raw):
                 raw = event(written(_without_costs(reply_members(received.data))), name=received.name)
-        if self._old is None:
-            self._learn(raw)
-        return raw if self._old is None else raw.replace(self._old, self._new, 1)
+        return self._renamed(raw)
 
-    def _learn(self, raw: bytes) -> None:
-        named = MODEL.search(raw)
-        if named is not None and named[1]:
-            self._old = named[0]
-            self._new = named[0][: named.start(1) - named.start() - 1] + self._model
+    def _renamed(self, raw: bytes) -> bytes:
+        """Put the public name in place; the provider's, once learned, is found without looking at the rest."""
+        if self._old and self._old in raw:
+            return raw.replace(self._old, self._new, 1)
+        if self._mark in raw and self._only_in in raw:
+            named = self._named.search(raw)
+            if named is not None and named[1]:
+                self._old = named[0]
+                self._new = named[0][: named.start(1) - named.start() - 1] + self._model
+                return raw.replace(self._old, self._new, 1)
+        return raw
 
     def _raise_error(self, received: ServerEvent) -> None:
         source = reply_members(received.data)

@@ -78,7 +78,9 @@ def test_the_largest_whole_number_is_still_one():
 
 
 @pytest.mark.parametrize("name", DIALECTS)
-@pytest.mark.parametrize("member", ["api_base", "base_url", "extra_headers", "api_key", "custom_llm_provider", "extra_body"])
+@pytest.mark.parametrize(
+    "member", ["api_base", "base_url", "extra_headers", "api_key", "custom_llm_provider", "extra_body"]
+)
 def test_nothing_a_client_sends_chooses_where_a_call_goes(name, member):
     with pytest.raises(UnknownField) as refused:
         DIALECTS[name].read_request(body(name, **{member: "https://evil.example"}))
@@ -188,7 +190,9 @@ def test_tools_that_run_at_the_provider_are_told_apart_for_admission():
     assert chat(tools=[{"type": "web_search"}]).server_tools == ("web_search",)
     assert gemini.read_request(body("gemini", tools=[{"googleSearch": {}}])).server_tools == ("googleSearch",)
     tools = [{"type": "web_search_20250305", "name": "web_search"}]
-    assert anthropic_messages.read_request(body("anthropic_messages", tools=tools)).server_tools == ("web_search_20250305",)
+    assert anthropic_messages.read_request(body("anthropic_messages", tools=tools)).server_tools == (
+        "web_search_20250305",
+    )
 
 
 def test_a_chat_request_with_everything():
@@ -260,7 +264,10 @@ def test_gemini_calls_without_ids_find_their_results():
         json.dumps(
             {
                 "contents": [
-                    {"role": "model", "parts": [{"function_call": {"name": "f", "args": {}}, "thought_signature": "s"}]},
+                    {
+                        "role": "model",
+                        "parts": [{"function_call": {"name": "f", "args": {}}, "thought_signature": "s"}],
+                    },
                     {"role": "user", "parts": [{"function_response": {"name": "f", "response": {"output": "18"}}}]},
                 ],
                 "generation_config": {"max_output_tokens": 5.0, "thinking_config": {"thinking_budget": 0}},
@@ -278,13 +285,17 @@ def test_gemini_calls_without_ids_find_their_results():
 
 def test_google_schemas_become_json_schemas():
     schema = {"type": "OBJECT", "properties": {"type": {"type": "STRING", "nullable": True}}}
-    request = gemini.read_request(body("gemini", tools=[{"functionDeclarations": [{"name": "f", "parameters": schema}]}]))
+    request = gemini.read_request(
+        body("gemini", tools=[{"functionDeclarations": [{"name": "f", "parameters": schema}]}])
+    )
     assert request.tools[0].parameters == {"type": "object", "properties": {"type": {"type": ["string", "null"]}}}
 
 
 ERROR = RateLimited("Slow down.", retry_after_s=2)
 WORDS = {
-    "openai_chat": {"error": {"message": "Slow down.", "type": "rate_limit_error", "param": None, "code": "rate_limit_exceeded"}},
+    "openai_chat": {
+        "error": {"message": "Slow down.", "type": "rate_limit_error", "param": None, "code": "rate_limit_exceeded"}
+    },
     "anthropic_messages": {
         "type": "error",
         "error": {"type": "rate_limit_error", "message": "Slow down."},

@@ -114,12 +114,18 @@ def test_the_meter_counts_the_same_from_bytes_as_from_events(exchange):
         neutral.note(event)
     one, other = raw.measured(), neutral.measured()
     assert one.lines == other.lines
-    assert (one.source, one.flags, one.cost_usd, one.others) == (other.source, other.flags, other.cost_usd, other.others)
+    assert (one.source, one.flags, one.cost_usd, one.others) == (
+        other.source,
+        other.flags,
+        other.cost_usd,
+        other.others,
+    )
     assert (one.delivered_bytes, one.complete, one.failed) == (other.delivered_bytes, other.complete, other.failed)
     if exchange.expected and exchange.expected.get("input"):
         assert one.source == "reported"
-        assert sum(quantity for bucket, quantity in one.lines if bucket[0] == "input" and bucket.unit == "token") == (
-            exchange.expected["input"]
+        assert (
+            sum(quantity for bucket, quantity in one.lines if bucket[0] == "input" and bucket.unit == "token")
+            == (exchange.expected["input"])
         )
 
 
@@ -268,7 +274,13 @@ def test_a_model_inside_the_bill_stands_apart():
             "output_tokens": 5,
             "iterations": [
                 {"type": "message", "input_tokens": 10, "output_tokens": 5},
-                {"type": "advisor_message", "model": "other", "input_tokens": 7, "cache_read_input_tokens": 2, "output_tokens": 1},
+                {
+                    "type": "advisor_message",
+                    "model": "other",
+                    "input_tokens": 7,
+                    "cache_read_input_tokens": 2,
+                    "output_tokens": 1,
+                },
             ],
         }
     )

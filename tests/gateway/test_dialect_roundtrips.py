@@ -28,7 +28,12 @@ from gateway.errors import Inexpressible, InvalidRequest
 from tests.gateway.recordings import exchanges
 
 PIXEL = "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mNk+M9QDwADhgGAWjR9awAAAABJRU5ErkJggg=="
-SCHEMA = {"type": "object", "properties": {"city": {"type": "string"}}, "required": ["city"], "additionalProperties": False}
+SCHEMA = {
+    "type": "object",
+    "properties": {"city": {"type": "string"}},
+    "required": ["city"],
+    "additionalProperties": False,
+}
 WEATHER = Tool("weather", "Tells the weather", SCHEMA)
 ASK = Message("user", (Text("What is the weather in Paris?"),))
 CALLS = Message("assistant", (Text("Let me look."), ToolCall("call_1", "weather", '{"city":"Paris"}')))
@@ -36,7 +41,9 @@ ANSWERED = Message("tool", (ToolResult("call_1", (Text("18 degrees"),)),))
 
 
 def asking(*messages, **settings) -> Request:
-    return Request(model="m", messages=messages or (ASK,), max_output_tokens=settings.pop("max_output_tokens", 100), **settings)
+    return Request(
+        model="m", messages=messages or (ASK,), max_output_tokens=settings.pop("max_output_tokens", 100), **settings
+    )
 
 
 def with_call(result: ToolResult) -> Request:
@@ -167,12 +174,28 @@ REFUSED = {
     "foreign": dict.fromkeys(ALL, "logit_bias"),
 }
 # Legacy completions carry one text and the plain settings, nothing else.
-PLAIN = {"text", "two texts", "stream", "temperature", "high temperature", "top_p", "penalties", "seed", "stop", "n", "user"}
+PLAIN = {
+    "text",
+    "two texts",
+    "stream",
+    "temperature",
+    "high temperature",
+    "top_p",
+    "penalties",
+    "seed",
+    "stop",
+    "n",
+    "user",
+}
 
 
 def read(name: str, body: bytes, request: Request) -> Request:
     dialect = DIALECTS[name]
-    return dialect.read_request(body, model=request.model, stream=request.stream) if name == GEMINI else dialect.read_request(body)
+    return (
+        dialect.read_request(body, model=request.model, stream=request.stream)
+        if name == GEMINI
+        else dialect.read_request(body)
+    )
 
 
 def meaning(request: Request) -> Request:
@@ -216,7 +239,9 @@ def _tool(tool, choice):
     """No parameters are an empty object; where a call is forced, Gemini holds it to its schema without being asked."""
     nothing = tool.parameters in (None, {"type": "object", "properties": {}})
     forced = choice is not None and choice.mode in {"any", "one"}
-    return replace(tool, parameters=None if nothing else tool.parameters, strict=None if forced else tool.strict or None)
+    return replace(
+        tool, parameters=None if nothing else tool.parameters, strict=None if forced else tool.strict or None
+    )
 
 
 def _format(asked):
