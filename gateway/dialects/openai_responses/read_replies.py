@@ -59,12 +59,12 @@ class EventReader:
 
     def read_chunk(self, chunk: Json) -> list[Event]:
         """Read the data of one event."""
-        kind = chunk.get("type")
+        kind = _text(chunk, "type")
         if kind == "response.created":
             return _started(_object(chunk, "response"))
         if kind in ENDS:
             return self.finish(_object(chunk, "response"))
-        if kind == "error" or (kind is None and chunk.get("error")):
+        if kind == "error" or (not kind and chunk.get("error")):
             return [read_broke(chunk.get("error") or chunk)]
         index = chunk.get("output_index")
         index = index if type(index) is int else 0
@@ -72,7 +72,7 @@ class EventReader:
             return self._open(_object(chunk, "item"), index)
         if kind == "response.output_item.done":
             return self._close(_object(chunk, "item"), index)
-        return self._grow(chunk, str(kind), index)
+        return self._grow(chunk, kind, index)
 
     def _grow(self, chunk: Json, kind: str, index: int) -> list[Event]:
         delta = _text(chunk, "delta")
@@ -103,11 +103,11 @@ class EventReader:
         return self._blocks.of(0, ("part", index, part if type(part) is int else 0))
 
     def _open(self, item: Json, index: int) -> list[Event]:
-        kind = item.get("type")
+        kind = _text(item, "type")
         if kind == "function_call":
             self._called[index] = False
             return [CallStarted(_text(item, "call_id"), _text(item, "name"), self._item(index))]
-        return [] if kind in PLAIN else [Untold(str(kind)[:100], _text(item, "name"))]
+        return [] if kind in PLAIN else [Untold(kind[:100], _text(item, "name"))]
 
     def _close(self, item: Json, index: int) -> list[Event]:
         kind = item.get("type")
@@ -131,9 +131,8 @@ class EventReader:
             return [
                 event for i, part in enumerate(_objects(item, "content")) for event in self._read_part(part, index, i)
             ]
-        if item.get("type") in PLAIN:
-            return self._close(item, index)
-        return [Untold(str(item.get("type"))[:100])]
+        kind = _text(item, "type")
+        return self._close(item, index) if kind in PLAIN else [Untold(kind[:100])]
 
     def _read_part(self, part: Json, index: int, position: int) -> list[Event]:
         block = self._blocks.of(0, ("part", index, position))
@@ -148,13 +147,13 @@ class EventReader:
         """Read how an answer ended."""
         usage = response.get("usage")
         reported: list[Event] = [Reported(read_usage(usage))] if type(usage) is dict and usage else []
-        status = response.get("status")
+        status = _text(response, "status")
         if status in {"failed", "cancelled"} or response.get("error"):
             return [*reported, read_broke(response.get("error") or "The provider gave up on this answer.")]
         if status == "incomplete":
             reason = _object(response, "incomplete_details").get("reason")
             return [Finished("blocked" if reason == "content_filter" else "length"), *reported, Ended()]
-        if status is not None and status != "completed":
+        if status and status != "completed":
             return reported
         return [Finished("tool_calls" if self._called else "end"), *reported, Ended()]
 
