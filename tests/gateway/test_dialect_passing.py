@@ -10,7 +10,10 @@ from gateway.dialects import DIALECTS, passing, sse
 from gateway.errors import InvalidRequest, MalformedJSON, UpstreamBusy, UpstreamFailed, UpstreamMalformed
 from tests.gateway.recordings import exchanges
 
-STRANGE = b'{ "model" : "shop" ,"messages":[ {"role":"user","content":"\\u0041 \xc3\xa9"} ],"x":1.50e3,"big":[ ],"stream":true}'
+STRANGE = (
+    b'{ "model" : "shop" ,"messages":[ {"role":"user","content":"\\u0041 \xc3\xa9"} ],'
+    b'"x":1.50e3,"big":[ ],"stream":true}'
+)
 
 
 def passed(body: bytes, name="openai_chat", **settings) -> bytes:
@@ -43,7 +46,8 @@ def test_a_mistyped_usage_switch_is_refused_before_it_gets_here():
 
 
 def test_other_options_of_the_stream_stay():
-    body = b'{"model":"m","messages":[{"role":"user","content":"x"}],"stream":true,"stream_options":{"include_obfuscation":false}}'
+    source = BODIES["openai_chat"] | {"model": "m", "stream": True, "stream_options": {"include_obfuscation": False}}
+    body = json.dumps(source).encode()
     assert json.loads(passed(body))["stream_options"] == {"include_obfuscation": False, "include_usage": True}
 
 
@@ -185,7 +189,8 @@ FAILURES = [
     ),
     (b'data: {"error": "boom at https://x/?key=sk-canary"}\n\n', UpstreamFailed),
     (
-        b'event: response.failed\ndata: {"type":"response.failed","response":{"error":{"code":"server_error","message":"org-canary"}}}\n\n',
+        b'event: response.failed\ndata: {"type":"response.failed",'
+        b'"response":{"error":{"code":"server_error","message":"org-canary"}}}\n\n',
         UpstreamFailed,
     ),
 ]
@@ -202,7 +207,8 @@ def test_a_failure_inside_is_raised_in_our_own_words(raw, kind):
 
 
 def test_words_about_errors_pass():
-    raw = b'data: {"model":"up","choices":[{"delta":{"content":"{\\"error\\":{}} and \\"model\\":\\"up\\""}}],"error":null}\n\n'
+    delta = {"content": '{"error":{}} and "model":"up"'}
+    raw = sse.event(json.dumps({"model": "up", "choices": [{"delta": delta}], "error": None}).encode())
     [event] = sse.Decoder().feed(raw)
     assert passing.Passer(dialect="openai_chat", model="up").pass_on(event) == raw
 

@@ -245,7 +245,7 @@ def _tool(tool, choice):
 
 
 def _format(asked):
-    """The label of a schema is no part of what it asks; its description may stand inside it; strict is how all others work."""
+    """The label of a schema is no part of what it asks; its description may stand inside; others are always strict."""
     if asked is None or asked.kind == "text":
         return None
     schema = asked.schema

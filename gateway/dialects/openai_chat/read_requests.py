@@ -156,7 +156,7 @@ def read_messages(source: list[Any], foreign: list[str]) -> tuple[Message, ...]:
 def _read_message(source: Json, where: str, foreign: list[str]) -> Message:
     role = source.get("role")
     content = source.get("content")
-    if type(content) is str and (role == "user" or role == "system") and source.keys() <= MESSAGE_FIELDS:
+    if type(content) is str and type(role) is str and role in {"user", "system"} and source.keys() <= MESSAGE_FIELDS:
         return Message(cast("Role", role), (Text(content),), maybe(source, "name", string, where))
     one_of(role, ROLES, where + "role")
     if role == "assistant":
