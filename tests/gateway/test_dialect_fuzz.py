@@ -191,8 +191,8 @@ def test_any_bytes_as_an_error(name, status, body):
     assert DIALECTS[name].read_error(status, {"retry-after": "soon"}, body).status == status
 
 
-MEMBERS = """error code message type details param metadata raw reason status violations quotaId retryDelay choices delta
-content tool_calls index function name arguments id finish_reason usage output item text role candidates parts
+MEMBERS = """error code message type details param metadata raw reason status violations quotaId retryDelay choices
+delta content tool_calls index function name arguments id finish_reason usage output item text role candidates parts
 functionCall args finishReason thoughtSignature stop_reason response annotations""".split()  # noqa: SIM905
 JSON = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text(max_size=6),

@@ -189,8 +189,7 @@ FAILURES = [
     ),
     (b'data: {"error": "boom at https://x/?key=sk-canary"}\n\n', UpstreamFailed),
     (
-        b'event: response.failed\ndata: {"type":"response.failed",'
-        b'"response":{"error":{"code":"server_error","message":"org-canary"}}}\n\n',
+        b'data: {"type":"response.failed","response":{"error":{"code":"server_error","message":"org-canary"}}}\n\n',
         UpstreamFailed,
     ),
 ]
