@@ -31,7 +31,6 @@ from gateway.dialects.neutral import (
     Text,
     Thinking,
     ToolCall,
-    Untold,
     parts_of,
 )
 from gateway.dialects.reading import written
@@ -107,12 +106,15 @@ class Meter:
             self._flags.add("malformed_event")
             self._deliver(data.decode(errors="replace"))
             return
-        if seen.text:
-            self._deliver(seen.text)
-        if seen.usage is not None or seen.finish is not None or seen.failed or seen.ended:
+        if isinstance(seen, str):
+            if seen:
+                self._deliver(seen)
+        else:
             self._look(seen)
 
     def _look(self, seen: Glimpse) -> None:
+        if seen.text:
+            self._deliver(seen.text)
         if seen.usage:
             self._block = self._dialect.merged(self._block, seen.usage)
             self._report(self._dialect.read_usage(self._block))
@@ -142,8 +144,6 @@ class Meter:
                 self.failed = True
             case Ended():
                 self.complete = True
-            case Untold():
-                self._flags.add("untold")
             case _:
                 text = said(event)
                 if text:
@@ -168,7 +168,11 @@ class Meter:
         lines, odd = partition(tally, given=given, made=made)
         return Measured(
             lines=lines,
-            source="reported" if given_is_told and made_is_told else "partly" if given_is_told or made_is_told else "estimated",
+            source="reported"
+            if given_is_told and made_is_told
+            else "partly"
+            if given_is_told or made_is_told
+            else "estimated",
             flags=frozenset(flags | odd),
             tally=self.tally,
             cost_usd=tally.cost_usd,

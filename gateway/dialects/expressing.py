@@ -2,10 +2,11 @@
 
 from typing import Any, NoReturn
 
-from gateway.dialects.neutral import Request, marked
+from gateway.dialects.neutral import Json, Request, marked
 from gateway.errors import Inexpressible, UpstreamMalformed
 
 _NOTHING = (None, (), False)
+NAMES = {"cache_key": "prompt_cache_key", "format": "response_format", "cache": "cache_control"}
 
 
 def inexpressible(name: str, *, to: str) -> NoReturn:
@@ -20,13 +21,15 @@ def refuse_unexpressed(request: Request, fields: tuple[str, ...], *, to: str) ->
         inexpressible(request.foreign[0], to=to)
     for name in fields:
         if getattr(request, name) not in _NOTHING:
-            inexpressible(name, to=to)
+            inexpressible(NAMES.get(name, name), to=to)
 
 
 def refuse_cache_marks(request: Request, *, to: str) -> None:
-    """Refuse prompt-caching marks where there is no word for them; `without_cache_marks` takes them off on purpose."""
+    """Refuse prompt-caching marks where there is no word for them; `without_hints` takes them off on purpose."""
     if marked(request):
         inexpressible("cache_control", to=to)
+    if request.cache_key is not None:
+        inexpressible("prompt_cache_key", to=to)
 
 
 def set_members(**members: Any) -> dict[str, Any]:
@@ -38,3 +41,8 @@ def untold(kind: str) -> NoReturn:
     """End an answer that holds what the client's dialect has no words for."""
     msg = f"The provider answered with {kind!r}, which this API has no words for."
     raise UpstreamMalformed(msg)
+
+
+def described(schema: Json, description: str | None) -> Json:
+    """Keep a schema's description inside it, where every dialect has room for it."""
+    return schema if description is None or "description" in schema else {**schema, "description": description}

@@ -8,8 +8,8 @@ from gateway.dialects import sse
 from tests.gateway.recordings import streams
 
 STREAM = (
-    b'\xef\xbb\xbfdata: {"a":1}\n\n: keep-alive\n\nevent: delta\ndata: {"b":\ndata: 2}\nid: 7\nretry: 10\n\ndata:no-space\n\n'
-    b"data\n\n\n\ndata: [DONE]\n\n"
+    b'\xef\xbb\xbfdata: {"a":1}\n\n: keep-alive\n\nevent: delta\ndata: {"b":\ndata: 2}\nid: 7\nretry: 10\n\n'
+    b"data:no-space\n\ndata\n\n\n\ndata: [DONE]\n\n"
 )
 MEANING = [
     ("", b'{"a":1}'),

@@ -20,7 +20,10 @@ TYPES = {
     503: "overloaded_error",
     504: "timeout_error",
 }
-STATUSES = {name: status for status, name in TYPES.items() if status != 415} | {"overloaded_error": 529, "api_error": 500}
+STATUSES = {name: status for status, name in TYPES.items() if status != 415} | {
+    "overloaded_error": 529,
+    "api_error": 500,
+}
 
 
 def read_error(status: int, headers: Mapping[str, str], body: bytes) -> Answer:
@@ -28,7 +31,9 @@ def read_error(status: int, headers: Mapping[str, str], body: bytes) -> Answer:
     source = error_members(body) or {}
     inner = source.get("error")
     if type(inner) is not dict:
-        return answer(status, headers, message=word(source, "message", "error", "detail"), codes=(word(source, "code"),))
+        return answer(
+            status, headers, message=word(source, "message", "error", "detail"), codes=(word(source, "code"),)
+        )
     details = inner.get("details")
     code = word(details, "error_code") if type(details) is dict else None
     kind = word(inner, "type")
@@ -38,7 +43,9 @@ def read_error(status: int, headers: Mapping[str, str], body: bytes) -> Answer:
 
 def error_object(error: GatewayError) -> Json:
     """Give an error Anthropic's words."""
-    message = error.message if error.param is None or error.param in error.message else f"{error.param}: {error.message}"
+    message = (
+        error.message if error.param is None or error.param in error.message else f"{error.param}: {error.message}"
+    )
     return {"type": TYPES.get(error.status, "api_error"), "message": message}
 
 
