@@ -89,7 +89,9 @@ async def _through_pyreqwest(body: bytes) -> AsyncIterator[Answer]:
         _kept["pyreqwest"] = ClientBuilder().follow_redirects(enable=False).no_proxy().gzip(enable=False).build()
     builder = _kept["pyreqwest"].post(UPSTREAM + "/chat/completions").headers(HEADERS).body_bytes(body)
     if b'"stream": true' in body:
-        builder = builder.streamed_read_buffer_limit(0)  # as it comes, it holds a stream back until 64 KiB have gathered
+        builder = builder.streamed_read_buffer_limit(
+            0
+        )  # as it comes, it holds a stream back until 64 KiB have gathered
     async with builder.build_streamed() as response:
         kind = response.get_header("content-type")
         reader = response.body_reader
