@@ -6,7 +6,7 @@ only ratios within one run hold. The two small C programs are not ours: name the
 
     python -m benchmarks.upstream_clients --tools FOLDER_WITH_mockup_AND_loadgen --rounds 3 --seconds 5
 
-aiohttp lost and is not among our dependencies; without it in the environment its column is left out and named.
+pyreqwest lost and is not among our dependencies; where it is not installed its lines are left out and named.
 """
 
 import argparse
@@ -24,7 +24,7 @@ from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
 from typing import Any
 
-CLIENTS = {"pyreqwest": "pyreqwest", "aiohttp": "aiohttp", "gateway.upstream": "pyreqwest"}
+CLIENTS = {"pyreqwest": "pyreqwest", "aiohttp": "aiohttp", "gateway.upstream": "aiohttp"}
 UPSTREAM = os.environ.get("UPSTREAM", "")
 HEADERS = {"content-type": "application/json", "authorization": "Bearer up"}
 CONNECTIONS = 32
@@ -124,6 +124,24 @@ async def _through_aiohttp(body: bytes) -> AsyncIterator[Answer]:
             yield response.status, kind, None, response.content.iter_any()
 
 
+@asynccontextmanager
+async def _through_upstream(body: bytes) -> AsyncIterator[Answer]:
+    from gateway.upstream import Request, Upstream
+
+    if "upstream" not in _kept:
+        _kept["upstream"] = Upstream()
+    headers = tuple(HEADERS.items())
+    url = UPSTREAM + "/chat/completions"
+    request = Request(method="POST", url=url, headers=headers, body=body, provider="mock", allow_private=True)
+    if b'"stream": true' in body:
+        async with await _kept["upstream"].stream(request) as stream:
+            yield stream.status, stream.headers["content-type"], None, stream
+    else:
+        answer = await _kept["upstream"].whole(request)
+        yield answer.status, answer.headers["content-type"], answer.body, _nothing()
+
+
+upstream_app = make_app(_through_upstream)
 pyreqwest_app = make_app(_through_pyreqwest)
 aiohttp_app = make_app(_through_aiohttp)
 
@@ -199,7 +217,7 @@ def measure(arguments: argparse.Namespace) -> dict[tuple[str, str], list[tuple[f
                         spent_ms = (_cpu_ms(process.pid) - before) / said["ok"]
                         seen.setdefault((client, shape), []).append((spent_ms, said["rps"]))
                         if said["err"] or said["s5xx"]:
-                            print(f"{client} {shape}: {said['err']} broken, {said['s5xx']} refused", file=sys.stderr)
+                            sys.stderr.write(f"{client} {shape}: {said['err']} broken, {said['s5xx']} refused\n")
     return seen
 
 
@@ -248,7 +266,7 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--seconds", type=float, default=5)
     parser.add_argument("--only", nargs="*", choices=list(CLIENTS), default=list(CLIENTS))
-    print(report(measure(parser.parse_args())))
+    sys.stdout.write(report(measure(parser.parse_args())) + "\n")
 
 
 if __name__ == "__main__":

@@ -182,6 +182,8 @@ class _EventSize:
         last = max(piece.rfind(end) for end in self._ENDS)
         self._open = len(piece) - last if last >= 0 else len(piece) + (0 if spans else before)
         self._tail = piece[-3:] if len(piece) >= 3 else (self._tail + piece)[-3:]
+        if self._open > self._cap_bytes:
+            return True
         if before + len(piece) <= self._cap_bytes or spans:
             return False
         first = min((at for end in self._ENDS if (at := piece.find(end)) >= 0), default=len(piece))

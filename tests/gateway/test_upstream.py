@@ -51,17 +51,22 @@ def against(behaviour, story, **upstream):
     return asyncio.run(run())
 
 
+async def read_out(client, request, *, streamed=True, into=None):
+    if not streamed:
+        return await client.whole(request)
+    async with await client.stream(request) as stream:
+        async for piece in stream:
+            if into is not None:
+                into.append(piece)
+    return None
+
+
 def failure_of(behaviour, *, streamed=True, **given):
     """Which error a behaviour ends in; whatever it is, it keeps the secret."""
 
     async def story(client, provider):
         with pytest.raises(UpstreamError) as caught:
-            if streamed:
-                async with await client.stream(ask(provider.url, **given)) as stream:
-                    async for _ in stream:
-                        pass
-            else:
-                await client.whole(ask(provider.url, **given))
+            await read_out(client, ask(provider.url, **given), streamed=streamed)
         assert SECRET not in told(caught.value)
         return caught.value
 
@@ -141,9 +146,7 @@ def test_connections_are_used_again_after_whole_answers_and_read_out_streams():
     async def story(client, provider):
         for _ in range(10):
             await client.whole(ask(provider.url))
-            async with await client.stream(ask(provider.url)) as stream:
-                async for _ in stream:
-                    pass
+            await read_out(client, ask(provider.url))
         return provider.connections
 
     assert against(either, story) == 1
@@ -221,15 +224,7 @@ def test_closing_closes_what_is_kept_alive():
 @pytest.mark.parametrize("streamed", [True, False])
 def test_cancelling_closes_the_socket_within_200_ms(behaviour, streamed):
     async def story(client, provider):
-        async def call():
-            if streamed:
-                async with await client.stream(ask(provider.url, timeouts=Timeouts())) as stream:
-                    async for _ in stream:
-                        pass
-            else:
-                await client.whole(ask(provider.url, timeouts=Timeouts()))
-
-        task = asyncio.create_task(call())
+        task = asyncio.create_task(read_out(client, ask(provider.url, timeouts=Timeouts()), streamed=streamed))
         await asyncio.sleep(0.2)
         started_at = time.monotonic()
         task.cancel()
@@ -374,12 +369,10 @@ def test_a_stream_cut_at_any_byte_gives_what_came_and_then_breaks():
 
     async def story(client, provider):
         for cut in range(len(SSE_HEAD), len(whole)):
-            came = b""
+            came = []
             with pytest.raises(Broken):
-                async with await client.stream(ask(provider.url, body=b"%d" % cut)) as stream:
-                    async for piece in stream:
-                        came += piece
-            assert b"".join(b"data: %d\n\n" % n for n in range(12)).startswith(came)
+                await read_out(client, ask(provider.url, body=b"%d" % cut), into=came)
+            assert b"".join(b"data: %d\n\n" % n for n in range(12)).startswith(b"".join(came))
 
     async def cuts(talk):
         await talk.say(whole[: int(talk.body)])

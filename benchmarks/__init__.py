@@ -1,0 +1,1 @@
+"""What is fast stays fast: one command per bar."""
