@@ -198,16 +198,15 @@ def events(reply: Reply, _body: Body) -> Iterator[Event]:
     """Named events; the input side of usage comes first, the output side, cumulative, at the end."""
     thought = reply.thoughts[0]
     yield Event(named("message_start", {"type": "message_start", "message": _started(reply)}))
-    index = 0
-    for kind, block, deltas in _streamed(thought):
-        yield Event(named("content_block_start", {"type": kind, "index": index, "content_block": block}))
+    for index, (block, deltas) in enumerate(_streamed(thought)):
+        start = {"type": "content_block_start", "index": index, "content_block": block}
+        yield Event(named("content_block_start", start))
         if index == 0:
             yield Event(named("ping", {"type": "ping"}))
         for delta, tokens in deltas:
             event = {"type": "content_block_delta", "index": index, "delta": delta}
             yield Event(named("content_block_delta", event), tokens)
         yield Event(named("content_block_stop", {"type": "content_block_stop", "index": index}))
-        index += 1
     delta = {"stop_reason": ENDINGS[thought.ending], "stop_sequence": thought.stopped_by}
     end: dict[str, Any] = {"type": "message_delta", "delta": delta}
     shown = reply.ask.knobs.usages(_cumulative(reply.tokens))
@@ -236,16 +235,15 @@ def _cumulative(tokens: Tokens) -> dict[str, Any]:
 Deltas = list[tuple[dict[str, Any], int]]
 
 
-def _streamed(thought: Thought) -> Iterator[tuple[str, dict[str, Any], Deltas]]:
-    start = "content_block_start"
+def _streamed(thought: Thought) -> Iterator[tuple[dict[str, Any], Deltas]]:
     if thought.reasoning:
         deltas: Deltas = [({"type": "thinking_delta", "thinking": word}, 1) for word in thought.reasoning]
         deltas.append(({"type": "signature_delta", "signature": _signature("".join(thought.reasoning))}, 0))
-        yield start, {"type": "thinking", "thinking": "", "signature": ""}, deltas
+        yield {"type": "thinking", "thinking": "", "signature": ""}, deltas
     if thought.words or not (thought.calls or thought.reasoning):
         words: Deltas = [({"type": "text_delta", "text": word}, 1) for word in thought.words]
-        yield start, {"type": "text", "text": ""}, words
+        yield {"type": "text", "text": ""}, words
     for call in thought.calls:
         parts: Deltas = [({"type": "input_json_delta", "partial_json": part}, 0) for part in pieces(call.arguments)]
         parts[-1] = (parts[-1][0], call.tokens)
-        yield start, {"type": "tool_use", "id": f"toolu_{call.id}", "name": call.name, "input": {}}, parts
+        yield {"type": "tool_use", "id": f"toolu_{call.id}", "name": call.name, "input": {}}, parts

@@ -1,7 +1,7 @@
 """A value that a JSON schema accepts: what a tool is called with, and what a structured answer says.
 
-Promise: the same schema and seed give the same value; recursion ends; what JSON Schema can say and this cannot (a regular
-expression beyond the common ones, ``not``) gives a plain value instead of an error.
+Promise: the same schema and seed give the same value; recursion ends; what JSON Schema can say and this cannot (a
+regular expression beyond the common ones, ``not``) gives a plain value instead of an error.
 """
 
 import re
@@ -148,10 +148,8 @@ def _array(schema: dict[str, Any], root: Any, rng: Random, depth: int) -> list[A
 
 def _number(kind: str, schema: dict[str, Any], rng: Random) -> int | float:
     step = schema.get("multipleOf") or (1 if kind == "integer" else 0.5)
-    above = schema.get("exclusiveMinimum")
-    least = schema.get("minimum", above + step if _is_number(above) else None)
-    below = schema.get("exclusiveMaximum")
-    most = schema.get("maximum", below - step if _is_number(below) else None)
+    least = _bound(schema.get("minimum"), schema.get("exclusiveMinimum"), step)
+    most = _bound(schema.get("maximum"), schema.get("exclusiveMaximum"), -step)
     if least is None:
         least = 1 if most is None else min(1, most)
     if most is None or most > least + 20 * step:
@@ -162,8 +160,10 @@ def _number(kind: str, schema: dict[str, Any], rng: Random) -> int | float:
     return int(value) if kind == "integer" else float(value)
 
 
-def _is_number(value: Any) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool)
+def _bound(inside: Any, outside: Any, step: float) -> Any:
+    """A limit that may be reached, made of one that may not where that is what is given."""
+    exclusive = isinstance(outside, int | float) and not isinstance(outside, bool)
+    return outside + step if inside is None and exclusive else inside
 
 
 def _string(schema: dict[str, Any], rng: Random) -> str:

@@ -1,7 +1,7 @@
 """How the sandbox misbehaves, exactly as told and never otherwise.
 
-Instructions follow a model's name, ``sandbox-standard+cut=300``, or stand in the header ``X-Sandbox`` (``cut=300+slow``)
-where the control endpoint is open. Several are joined with ``+``.
+Instructions follow a model's name, ``sandbox-standard+cut=300``, or stand in the header ``X-Sandbox``
+(``cut=300+slow``) where the control endpoint is open. Several are joined with ``+``.
 
     what it says    tokens=N (exactly so many)  fill (all of max_tokens)  parallel=N  refusal
     when            first-byte=S  slow=S (between events)  stall=N (for ever after N events)

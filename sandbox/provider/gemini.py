@@ -170,8 +170,9 @@ def _parts(thought: Thought, *, shown: bool) -> list[Body]:
         parts.append({"text": "".join(thought.reasoning), "thought": True})
     if thought.words:
         parts.append({"text": thought.text})
-    for call in thought.calls:
-        parts.append({"functionCall": {"name": call.name, "args": msgspec.json.decode(call.arguments)}})
+    parts += [
+        {"functionCall": {"name": call.name, "args": msgspec.json.decode(call.arguments)}} for call in thought.calls
+    ]
     if thought.reasoning and parts:
         parts[-1]["thoughtSignature"] = "c2FuZGJveA=="
     return parts
@@ -212,6 +213,6 @@ def _line(value: Any) -> bytes:
 
 
 def count_answer(ask: Ask) -> Body:
-    """countTokens."""
+    """The answer of countTokens."""
     total = ask.input_tokens
     return {"totalTokens": total, "promptTokensDetails": [{"modality": "TEXT", "tokenCount": total}]}

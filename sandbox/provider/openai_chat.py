@@ -23,8 +23,8 @@ def read(body: Body, model: Model, knobs: Knobs) -> Ask:
     _check_numbers(body)
     messages = reading.dictionaries(body, "messages", required=True)
     if not messages:
-        message = "Invalid 'messages': empty array. Expected an array with minimum length 1."
-        raise Problem("invalid", message, param="messages", code="empty_array")
+        empty = "Invalid 'messages': empty array. Expected an array with minimum length 1."
+        raise Problem("invalid", empty, param="messages", code="empty_array")
     ask = Ask(model=model, knobs=knobs, pieces=[])
     ask.tools = _tools(body, ask)
     for index, message in enumerate(messages):
@@ -100,7 +100,8 @@ def _content(value: Any) -> Content:
     content = Content()
     if value is None:
         return content
-    for part in [{"type": "text", "text": value}] if isinstance(value, str) else value:
+    parts: list[Any] = [{"type": "text", "text": value}] if isinstance(value, str) else value
+    for part in parts:
         match part.get("type"):
             case "text" | "input_text" | "output_text":
                 content.text(part.get("text"))

@@ -1,12 +1,12 @@
 """How the sandbox counts, so that anyone can count along with a pencil.
 
-Input: text, one token for every four bytes of UTF-8 begun; a message, 4 more; the answer's opening, 3; an image, 256; a
-file or sound, one for every 1,000 bytes of its base64 begun; a tool or a schema, its compact JSON as text. Output: every
-piece of a streamed answer is one token (reasoning included); a tool call is its name and arguments as text.
+Input: text, one token for every four bytes of UTF-8 begun; a message, 4 more; the answer's opening, 3; an image, 256;
+a file or sound, one for every 1,000 bytes of its base64 begun; tools, their compact JSON as text. Output: every piece
+of a streamed answer is one token (reasoning included); a tool call is its name and its arguments as text.
 
-Cached: a request whose opening (tools, system and messages, whole messages only) was seen before under the same key and
-model has those tokens cached when they are at least 64, rounded down to a multiple of 32. Anthropic's rules differ: only
-what stands before a ``cache_control`` mark is written to the cache, and read the second time.
+Cached: a request whose opening (tools, system and messages, whole messages only) was seen before under the same key
+and model has those tokens cached when they are at least 64, rounded down to a multiple of 32. Anthropic's rules differ:
+only what stands before a ``cache_control`` mark is written to the cache, and read the second time.
 """
 
 from collections import OrderedDict
