@@ -341,11 +341,11 @@ def _faulty(events: Iterable[Event], knobs: Knobs, dialect: str, exchange: Excha
     error_at = 0 if knobs.has("error-first") else int(knobs.number("error-later", -1))
     held: Event | None = None
     for number, event in enumerate(events):
+        if held is not None:
+            yield held
         if number == error_at:
             yield Event(_error_event(exchange, dialect))
             return
-        if held is not None:
-            yield held
         held = disturbed(event, knobs, number=number)
     if held is not None and not knobs.has("no-done"):
         yield held

@@ -54,7 +54,7 @@ class Running:
         data = body if isinstance(body, bytes | None) else json.dumps(body).encode()
         given = {"Authorization": f"Bearer {key}", "Content-Type": "application/json"}
         given |= {name.replace("_", "-"): value for name, value in headers.items()}
-        request = urllib.request.Request(self.url + path, data=data, headers=given, method=method)
+        request = urllib.request.Request(self.url + path, data=data, headers=given, method=method)  # noqa: S310
         try:
             with urllib.request.build_opener(_NoRedirect).open(request, timeout=10) as answer:
                 return Answered(answer.status, {k.lower(): v for k, v in answer.headers.items()}, answer.read())
@@ -78,7 +78,7 @@ class Running:
         deadline = time.monotonic() + patience_s
         while True:
             entries = [entry for entry in self.control("books")["data"] if entry["model"] == model]
-            if entries and entries[-1]["outcome"] != "open" or time.monotonic() > deadline:
+            if (entries and entries[-1]["outcome"] != "open") or time.monotonic() > deadline:
                 return entries[-1]
             time.sleep(0.02)
 
