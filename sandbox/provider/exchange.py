@@ -83,6 +83,8 @@ class Exchange:
             self._watch = asyncio.create_task(self._wait_for_hanging_up())
         if seconds > 0 and not self._watch.done():
             await asyncio.wait({self._watch}, timeout=seconds)
+        else:
+            await asyncio.sleep(0)  # let the watch have its turn: sending alone may never give it one
         return self._watch.done()
 
     async def _wait_for_hanging_up(self) -> None:

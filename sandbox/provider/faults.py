@@ -103,7 +103,7 @@ def flood(knobs: Knobs) -> Iterator[bytes] | None:
     """A body without end or measure, if one is wanted."""
     if knobs.has("endless"):
         return _forever(
-            b'data: {"id":"endless","object":"chat.completion.chunk","created":1,"model":"m","choices":[]}\n\n'
+            20 * b'data: {"id":"endless","object":"chat.completion.chunk","created":1,"model":"m","choices":[]}\n\n'
         )
     if knobs.has("blank-lines"):
         return _forever(b"\n" * 4_096)

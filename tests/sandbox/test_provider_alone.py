@@ -51,3 +51,24 @@ def test_it_can_be_mounted_under_a_path():
     status, body = asked(provider, "/sandbox/provider/v1/models", root_path="/sandbox/provider", headers=headers)
     assert status == 200
     assert b"sandbox-standard" in body
+
+
+def test_our_own_server_mounts_it_for_its_own_gateway_alone(settings):
+    """Embedded and test mode have it, behind a key that only this installation knows."""
+    from config.asgi import application
+
+    path = "/sandbox/provider/v1/models"
+    ours = [(b"authorization", f"Bearer {settings.SANDBOX_PROVIDER_KEY}".encode())]
+    assert len(settings.SANDBOX_PROVIDER_KEY) >= 32
+    assert asked(application, path, headers=ours)[0] == 200
+    assert asked(application, path)[0] == 401
+    assert asked(application, path, headers=[(b"authorization", b"Bearer sk-sandbox")])[0] == 401
+
+
+def test_production_never_loads_it():
+    code = (
+        "import sys, types, django.conf as c; import config.asgi as a;"
+        "c.settings.SANDBOX = False; assert a._sandbox_provider() is None"
+    )
+    finished = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert finished.returncode == 0, finished.stderr
