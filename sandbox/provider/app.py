@@ -63,7 +63,7 @@ class Provider:
                 await self._answer(exchange, dialect)
         except Problem as problem:
             await _refuse(exchange, dialect, problem)
-        except (TypeError, AttributeError, KeyError, ValueError, RecursionError):
+        except (TypeError, AttributeError, LookupError, ValueError, ArithmeticError, RecursionError):
             # the readers check what they use; what is odd in a way none of them thought of is still the caller's 400
             await _refuse(exchange, dialect, Problem("invalid", "The request has a shape that cannot be read."))
         finally:

@@ -9,6 +9,8 @@ from random import Random
 from typing import Any
 
 DEEPEST = 6
+MOST_ITEMS = 100
+MOST_CHARACTERS = 10_000
 WORDS = ("amber", "birch", "cedar", "delta", "ember", "fjord", "grove", "haven", "inlet", "jetty", "kelp", "lagoon")
 FORMATS = {
     "date": "2026-01-15",
@@ -135,7 +137,7 @@ def _object(schema: dict[str, Any], root: Any, rng: Random, depth: int) -> dict[
 
 def _array(schema: dict[str, Any], root: Any, rng: Random, depth: int) -> list[Any]:
     fixed = [_value(item, root, rng, depth + 1) for item in schema.get("prefixItems") or []]
-    least = int(schema.get("minItems") or 0)
+    least = min(int(schema.get("minItems") or 0), MOST_ITEMS)
     most = schema.get("maxItems")
     wanted = max(least, 0 if depth >= DEEPEST else 1 + rng.randrange(2))
     wanted = wanted if most is None else min(wanted, int(most))
@@ -172,7 +174,7 @@ def _string(schema: dict[str, Any], rng: Random) -> str:
     if pattern := schema.get("pattern"):
         return _matching(str(pattern))
     text = rng.choice(WORDS)
-    least = int(schema.get("minLength") or 0)
+    least = min(int(schema.get("minLength") or 0), MOST_CHARACTERS)
     while len(text) < least:
         text += " " + rng.choice(WORDS)
     most = schema.get("maxLength")

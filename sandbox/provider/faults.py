@@ -14,6 +14,7 @@ Instructions follow a model's name, ``sandbox-standard+cut=300``, or stand in th
     money           bills-anyway (all of the answer, though the client hung up)
 """
 
+import math
 import zlib
 from collections.abc import Callable, Iterator
 from functools import lru_cache
@@ -52,9 +53,10 @@ class Knobs:
         if name not in self.given:
             return otherwise
         try:
-            return float(self.given[name])
+            number = float(self.given[name])
         except ValueError:
             return DEFAULTS.get(name, otherwise)
+        return number if math.isfinite(number) else DEFAULTS.get(name, otherwise)
 
     def usages(self, true: dict[str, Any]) -> list[Any]:
         """What to report as usage, in order; nothing at all, or the truth once unless told otherwise."""
@@ -94,7 +96,8 @@ def _changed(value: Any, change: Callable[[int], Any]) -> Any:
 
 @lru_cache(maxsize=4)
 def bomb(megabytes: int) -> bytes:
-    """So many megabytes of nothing, gzipped."""
+    """So many megabytes of nothing, gzipped; at most a gigabyte."""
+    megabytes = min(megabytes, 1_024)
     machine = zlib.compressobj(wbits=zlib.MAX_WBITS | 16)
     return b"".join([*(machine.compress(bytes(MIB)) for _ in range(megabytes)), machine.flush()])
 

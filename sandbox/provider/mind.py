@@ -18,6 +18,7 @@ from sandbox.provider.models import Model
 from sandbox.provider.tokens import OPENING_TOKENS, Piece, count
 
 DEFAULT_TOKENS = 4_096
+MOST_CALLS = 32
 OPENING = "This is the sandbox, answering as it always does:"
 REFUSAL = "I am sorry, but I cannot help with that."
 SUBJECTS = (
@@ -129,8 +130,8 @@ def _words(ask: Ask, rng: Random, seed: int, budget: int) -> list[str]:
     if ask.schema is not None:
         text = msgspec.json.encode(example(ask.schema, seed)).decode()
         return [text[at : at + 4] for at in range(0, len(text), 4)]
-    wanted = ask.knobs.number("tokens", 24 + rng.randrange(40))
-    return _prose(rng, budget if ask.knobs.has("fill") else int(wanted), whole=not ask.knobs.has("tokens", "fill"))
+    wanted = budget if ask.knobs.has("fill") else ask.knobs.number("tokens", 24 + rng.randrange(40))
+    return _prose(rng, int(min(wanted, budget + 1)), whole=not ask.knobs.has("tokens", "fill"))
 
 
 def _prose(rng: Random, wanted: int, *, whole: bool) -> list[str]:
@@ -174,8 +175,8 @@ def _calls(ask: Ask, seed: int) -> list[Call]:
     wanted = _wanted(ask)
     if not wanted:
         return []
-    most = int(ask.knobs.number("parallel", 2 if "parallel" in ask.last_words.lower() else 1))
-    times = most if ask.parallel else 1
+    most = ask.knobs.number("parallel", 2 if "parallel" in ask.last_words.lower() else 1)
+    times = int(min(most, MOST_CALLS)) if ask.parallel else 1
     chosen = [wanted[turn % len(wanted)] for turn in range(times)]
     return [_call(tool, seed + turn) for turn, tool in enumerate(chosen)]
 
