@@ -158,6 +158,7 @@ def usage(tokens: Tokens) -> dict[str, Any]:
         },
         "output_tokens": tokens.output,
         "service_tier": "standard",
+        "inference_geo": "global",
     }
     if tokens.reasoning:
         shown["output_tokens_details"] = {"thinking_tokens": tokens.reasoning}
@@ -168,9 +169,13 @@ def whole(reply: Reply, _body: Body) -> dict[str, Any]:
     """A message."""
     thought = reply.thoughts[0]
     answer = {**_head(reply), "content": _written(thought), "stop_reason": ENDINGS[thought.ending]}
-    answer["stop_sequence"] = thought.stopped_by
+    answer |= {"stop_sequence": thought.stopped_by, "stop_details": _details(thought)}
     shown = reply.ask.knobs.usages(usage(reply.tokens))
     return {**answer, "usage": shown[-1]} if shown else answer
+
+
+def _details(thought: Thought) -> dict[str, Any] | None:
+    return {"type": "refusal", "category": None, "explanation": None} if thought.ending == "refusal" else None
 
 
 def _head(reply: Reply) -> dict[str, Any]:
@@ -207,7 +212,8 @@ def events(reply: Reply, _body: Body) -> Iterator[Event]:
             event = {"type": "content_block_delta", "index": index, "delta": delta}
             yield Event(named("content_block_delta", event), tokens)
         yield Event(named("content_block_stop", {"type": "content_block_stop", "index": index}))
-    delta = {"stop_reason": ENDINGS[thought.ending], "stop_sequence": thought.stopped_by}
+    delta: dict[str, Any] = {"stop_reason": ENDINGS[thought.ending], "stop_sequence": thought.stopped_by}
+    delta["stop_details"] = _details(thought)
     end: dict[str, Any] = {"type": "message_delta", "delta": delta}
     shown = reply.ask.knobs.usages(_cumulative(reply.tokens))
     for numbers in shown:
@@ -218,7 +224,7 @@ def events(reply: Reply, _body: Body) -> Iterator[Event]:
 
 
 def _started(reply: Reply) -> dict[str, Any]:
-    start = {**_head(reply), "content": [], "stop_reason": None, "stop_sequence": None}
+    start = {**_head(reply), "content": [], "stop_reason": None, "stop_sequence": None, "stop_details": None}
     early = usage(reply.tokens)
     early.pop("output_tokens_details", None)
     shown = reply.ask.knobs.usages({**early, "output_tokens": min(reply.tokens.output, 2)})

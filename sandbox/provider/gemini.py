@@ -17,6 +17,9 @@ from sandbox.provider.wire import ENCODER, Event, Reply
 ENDINGS = {"stop": "STOP", "length": "MAX_TOKENS", "tool": "STOP", "refusal": "SAFETY", "stop_sequence": "STOP"}
 
 
+SIGNATURE = "c2FuZGJveA=="
+
+
 def read(body: Body, model: Model, knobs: Knobs) -> Ask:
     """A generateContent request; names in snake_case are understood as Google does."""
     reading.must_do(model, "chat")
@@ -174,7 +177,7 @@ def _parts(thought: Thought, *, shown: bool) -> list[Body]:
         {"functionCall": {"name": call.name, "args": msgspec.json.decode(call.arguments)}} for call in thought.calls
     ]
     if thought.reasoning and parts:
-        parts[-1]["thoughtSignature"] = "c2FuZGJveA=="
+        parts[-1]["thoughtSignature"] = SIGNATURE
     return parts
 
 
@@ -189,7 +192,10 @@ def events(reply: Reply, _body: Body) -> Iterator[Event]:
             if reply.ask.knobs.has("no-usage"):
                 del chunk["usageMetadata"]
             yield Event(_line({**chunk, **foot}), tokens)
-        last: Body = {"candidates": [_candidate([{"text": ""}] if thought.words else [], index, thought.ending)]}
+        candidate = _candidate([{"text": ""}] if thought.words else [], index, thought.ending)
+        if thought.calls:
+            candidate["finishMessage"] = "Model generated function call(s)."
+        last: Body = {"candidates": [candidate]}
         shown = reply.ask.knobs.usages(usage(reply.tokens)) or [{}]
         for numbers in shown:
             final = {**last, "usageMetadata": numbers} if numbers != {} else last
@@ -204,8 +210,10 @@ def _streamed(thought: Thought, *, shown: bool) -> Iterator[tuple[Body, int]]:
     for number, word in enumerate(thought.words):
         yield {"text": word}, 1 + (hidden if number == 0 else 0)
     for call in thought.calls:
-        part = {"functionCall": {"name": call.name, "args": msgspec.json.decode(call.arguments)}}
-        yield part, call.tokens
+        part: Body = {"functionCall": {"name": call.name, "args": msgspec.json.decode(call.arguments)}}
+        if thought.reasoning:
+            part["thoughtSignature"] = SIGNATURE
+        yield part, call.tokens + (hidden if not thought.words and call is thought.calls[0] else 0)
 
 
 def _line(value: Any) -> bytes:

@@ -122,12 +122,15 @@ def _content(value: Any) -> Content:
 
 
 def usage(tokens: Tokens) -> dict[str, Any]:
-    """Totals that hold their details."""
+    """Totals that hold their details; what the prompt was made of is told when it was more than text."""
+    details = {"cached_tokens": tokens.cached, "cache_write_tokens": 0, "audio_tokens": tokens.audio}
+    if tokens.images or tokens.audio:
+        details |= {"image_tokens": tokens.images, "text_tokens": tokens.input - tokens.images - tokens.audio}
     return {
         "prompt_tokens": tokens.input,
         "completion_tokens": tokens.output,
         "total_tokens": tokens.input + tokens.output,
-        "prompt_tokens_details": {"cached_tokens": tokens.cached, "audio_tokens": tokens.audio},
+        "prompt_tokens_details": details,
         "completion_tokens_details": {
             "reasoning_tokens": tokens.reasoning,
             "audio_tokens": 0,

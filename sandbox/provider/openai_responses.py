@@ -136,11 +136,13 @@ def _base(reply: Reply, body: Body) -> dict[str, Any]:
         "error": None,
         "incomplete_details": None,
         "model": reply.model,
+        "moderation": None,
         "output": [],
         **echoed,
         "reasoning": {"effort": reasoning.get("effort"), "summary": reasoning.get("summary")},
         "service_tier": "default",
         "text": {"format": text.get("format") or {"type": "text"}, "verbosity": text.get("verbosity") or "medium"},
+        "tool_usage": {"web_search": {"num_requests": 0}},
         "usage": None,
     }
 

@@ -168,7 +168,8 @@ def test_openai_takes_pictures_and_sounds(openai_client):
         model="sandbox-standard", messages=[{"role": "user", "content": content}]
     )
     assert answer.usage.prompt_tokens == 4 + 256 + 3 + 4 + 3
-    assert answer.usage.prompt_tokens_details.audio_tokens == 3
+    details = answer.usage.prompt_tokens_details.model_dump()
+    assert (details["audio_tokens"], details["image_tokens"], details["text_tokens"]) == (3, 256, 11)
 
 
 def test_openai_caches_what_it_has_seen(openai_client):
