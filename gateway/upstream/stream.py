@@ -56,7 +56,8 @@ class ComingStream:
 
     async def __anext__(self) -> bytes:
         try:
-            piece = await self._next()
+            piece = await self._raw() if self._inflater is None else await self._inflated(self._inflater)
+            self._weigh(piece)
         except UpstreamError:
             self.close()
             raise
@@ -88,17 +89,15 @@ class ComingStream:
         self._content.set_exception(self._failure)
         self._response.close()
 
-    async def _next(self) -> bytes:
-        """The next bytes, or none at the end."""
-        piece = await self._raw() if self._inflater is None else await self._inflated(self._inflater)
+    def _weigh(self, piece: bytes) -> None:
         if piece and self._event is not None and self._event.outgrown(piece):
             raise TooLarge("event")
         self._received += len(piece)
         if self._received > self._caps.body_bytes:
             raise TooLarge("body")
-        return piece
 
     async def _raw(self) -> bytes:
+        """The next bytes, or none at the end."""
         if self._failure is not None:
             raise self._failure
         piece = self._content.read_nowait()
@@ -178,6 +177,9 @@ class _EventSize:
 
     def outgrown(self, piece: bytes) -> bool:
         """Take a piece in; say whether the event it continues has become too large."""
+        if piece.endswith(b"\n\n") and self._open + len(piece) <= self._cap_bytes:  # nearly every piece there is
+            self._open, self._tail = 0, b"\n\n"
+            return False
         before, spans = self._open, self._spans(piece)
         last = max(piece.rfind(end) for end in self._ENDS)
         self._open = len(piece) - last if last >= 0 else len(piece) + (0 if spans else before)

@@ -19,6 +19,7 @@ def provider():
         yield running
 
 
+PATIENT = Timeouts(connect_s=10, first_byte_s=20, idle_s=20, total_s=40)
 QUICK = Timeouts(connect_s=2, first_byte_s=1, idle_s=1, total_s=20)
 KIB = 1024
 
@@ -26,7 +27,7 @@ KIB = 1024
 def request(provider, model, *, streamed, **given):
     body = {"model": model, "messages": [{"role": "user", "content": "hi"}], "stream": streamed}
     headers = (("Authorization", f"Bearer {provider.key}"), ("Content-Type", "application/json"))
-    given = {"timeouts": QUICK, "allow_private": True, "provider": "sandbox", **given}
+    given = {"timeouts": PATIENT, "allow_private": True, "provider": "sandbox", **given}
     url = f"{provider.url}/v1/chat/completions"
     return Request(method="POST", url=url, headers=headers, body=json.dumps(body).encode(), **given)
 
@@ -66,10 +67,12 @@ ENDS_IN_AN_ERROR = {
 @pytest.mark.parametrize("streamed", [True, False])
 def test_what_cannot_be_used_is_an_error_of_the_right_kind(provider, fault, streamed):
     caps = Caps(header_bytes=64 * KIB, event_bytes=256 * KIB, body_bytes=2_048 * KIB)
+    expected = ENDS_IN_AN_ERROR[fault]
+    timeouts = QUICK if expected is TimedOut else PATIENT
     started_at = time.monotonic()
-    failure = outcome(provider, f"sandbox-standard+{fault}", streamed=streamed, caps=caps)
-    assert type(failure) is ENDS_IN_AN_ERROR[fault]
-    assert time.monotonic() - started_at < 8
+    failure = outcome(provider, f"sandbox-standard+{fault}", streamed=streamed, caps=caps, timeouts=timeouts)
+    assert type(failure) is expected
+    assert time.monotonic() - started_at < 15
 
 
 IS_AN_ANSWER = {
@@ -112,12 +115,13 @@ def test_hanging_up_reaches_the_provider_at_once(provider):
             identity = stream.headers["x-request-id"]
             await anext(stream)
             stream.close()
-        await asyncio.sleep(0.2)
-        return provider.control(f"books/{identity}")
+        return identity
 
-    entry = asyncio.run(run())
+    identity = asyncio.run(run())
+    assert provider.last_entry("sandbox-standard")["id"] == identity
+    entry = provider.control(f"books/{identity}")
     assert entry["outcome"] == "client_gone"
-    assert entry["billed"]["output"] < 20
+    assert entry["billed"]["output"] < 50
 
 
 FLOOD = """
