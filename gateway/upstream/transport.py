@@ -8,6 +8,8 @@ from typing import Self
 
 import aiohttp
 from aiohttp.abc import AbstractResolver
+from aiohttp.connector import Connection
+from aiohttp.tracing import Trace
 from yarl import URL
 
 from gateway.upstream import addresses
@@ -19,6 +21,7 @@ FRAMING = frozenset({"connection", "content-length", "host", "te", "trailer", "t
 OURS_TO_SAY = ("User-Agent", "Accept", "Accept-Encoding", "Content-Type")
 LARGE_BODY_BYTES = MIB  # from here on aiohttp wants a file: it warns of large bytes
 BUFFER_BYTES = 64 * KIB
+MOST_STALE = 16
 HEADERS_TOO_LARGE = ("Got more than", "Too many headers")  # aiohttp tells these apart by their words alone
 
 
@@ -93,7 +96,7 @@ class Upstream:
             closing.add_done_callback(self._closing.discard)
 
     def _session(self, *, allow_private: bool) -> aiohttp.ClientSession:
-        connector = aiohttp.TCPConnector(
+        connector = _Connector(
             limit=self._connections_per_pool,
             keepalive_timeout=15,  # shorter than any provider's: a POST on a connection just closed cannot be resent
             ttl_dns_cache=10,
@@ -108,6 +111,23 @@ class Upstream:
             trust_env=False,
             read_bufsize=BUFFER_BYTES,
         )
+
+
+class _Connector(aiohttp.TCPConnector):
+    """Hands out no kept connection on which something came while nobody was asking: it may be another's answer."""
+
+    async def connect(
+        self,
+        req: aiohttp.ClientRequest,
+        traces: list[Trace],
+        timeout: aiohttp.ClientTimeout,  # noqa: ASYNC109 - the signature is aiohttp's
+    ) -> Connection:
+        for _ in range(MOST_STALE):
+            connection = await super().connect(req, traces, timeout)
+            if connection.protocol is None or not connection.protocol.should_close:
+                return connection
+            connection.close()
+        raise aiohttp.ServerDisconnectedError
 
 
 class _Pool:

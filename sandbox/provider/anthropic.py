@@ -209,12 +209,11 @@ def events(reply: Reply, _body: Body) -> Iterator[Event]:
         if index == 0:
             yield Event(named("ping", {"type": "ping"}))
         for delta, tokens in deltas:
-            event = {"type": "content_block_delta", "index": index, "delta": delta}
-            yield Event(named("content_block_delta", event), tokens)
+            piece = {"type": "content_block_delta", "index": index, "delta": delta}
+            yield Event(named("content_block_delta", piece), tokens)
         yield Event(named("content_block_stop", {"type": "content_block_stop", "index": index}))
-    delta: dict[str, Any] = {"stop_reason": ENDINGS[thought.ending], "stop_sequence": thought.stopped_by}
-    delta["stop_details"] = _details(thought)
-    end: dict[str, Any] = {"type": "message_delta", "delta": delta}
+    reason = {"stop_reason": ENDINGS[thought.ending], "stop_sequence": thought.stopped_by}
+    end: dict[str, Any] = {"type": "message_delta", "delta": {**reason, "stop_details": _details(thought)}}
     shown = reply.ask.knobs.usages(_cumulative(reply.tokens))
     for numbers in shown:
         yield Event(named("message_delta", {**end, "usage": numbers}))

@@ -185,6 +185,40 @@ def test_a_connection_the_provider_closed_in_between_is_not_used():
     assert against(once, story) == 20
 
 
+def test_an_answer_nobody_asked_for_is_given_to_nobody():
+    """Bytes after an answer (a second one, sent ahead to meet the next caller) die with their connection."""
+    stray = plain(b'{"ok":"somebody else\'s"}')
+
+    async def says_too_much(talk):
+        await talk.say(plain(talk.body) + stray)
+
+    async def says_more_later(talk):
+        await talk.say(plain(talk.body))
+        await asyncio.sleep(0.05)
+        await talk.say(stray)
+
+    async def story(client, provider):
+        for number in range(5):
+            body = b"%d" % number
+            assert (await client.whole(ask(provider.url, body=body))).body == body
+            await asyncio.sleep(0.1)
+        return provider.connections
+
+    assert against(says_too_much, story) == 5
+    assert against(says_more_later, story) == 5
+
+
+def test_what_comes_before_an_answer_is_not_the_answer():
+    async def hints(talk):
+        await talk.say(b"HTTP/1.1 103 Early Hints\r\nLink: </x>\r\n\r\n")
+        await answers(talk)
+
+    async def story(client, provider):
+        return (await client.whole(ask(provider.url))).status
+
+    assert against(hints, story) == 200
+
+
 def test_a_pool_is_bounded_and_waiting_for_it_counts_as_connecting():
     async def story(client, provider):
         holding = await client.stream(ask(provider.url))
