@@ -100,9 +100,9 @@ class ComingStream:
         """The next bytes, or none at the end."""
         if self._failure is not None:
             raise self._failure
-        piece = self._content.read_nowait()
+        self._watch.waiting()
+        piece = await self._content.readany()
         while not piece and not self._content.at_eof():
-            self._watch.waiting()
             piece = await self._content.readany()
         self._watch.served()
         return piece
