@@ -66,6 +66,8 @@ SECRET_KEY_FALLBACKS = env.list("SECRET_KEY_FALLBACKS", default=[])
 # Newest first, comma separated: for hashes of API keys, and the seal on credentials. Older ones stay until rotated out.
 API_KEY_PEPPERS = [pepper.strip() for pepper in secret("API_KEY_PEPPERS", "api_key_pepper").split(",")]
 ENCRYPTION_KEYS = [key.strip() for key in secret("ENCRYPTION_KEYS", "encryption_key").split(",")]
+# What our own gateway shows the sandbox provider, which is mounted outside production only.
+SANDBOX_PROVIDER_KEY = installation.kept_secret(DATA_DIR, "sandbox_provider_key") if SANDBOX else ""
 
 # --- Hosts and proxies ------------------------------------------------------------------------------------------------
 
