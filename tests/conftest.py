@@ -4,7 +4,8 @@ The ledger's insert-only triggers have no off switch, so tests that commit do no
 database back from a copy (a file on SQLite, a template database on PostgreSQL) taken right after the migrations.
 """
 
-import shutil
+import contextlib
+import sqlite3
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -39,8 +40,7 @@ class _Stage:
     def keep(self) -> None:
         connections.close_all()
         if connection.vendor == "sqlite":
-            _checkpoint()
-            shutil.copyfile(self.name, self.copy)
+            self._copy(self.name, self.copy)
         else:
             self._outside(
                 f'DROP DATABASE IF EXISTS "{self.copy}"', f'CREATE DATABASE "{self.copy}" TEMPLATE "{self.name}"'
@@ -49,9 +49,7 @@ class _Stage:
     def restore(self) -> None:
         connections.close_all()
         if connection.vendor == "sqlite":
-            for suffix in ("-wal", "-shm"):
-                Path(self.name + suffix).unlink(missing_ok=True)
-            shutil.copyfile(self.copy, self.name)
+            self._copy(self.copy, self.name)
         else:
             self._outside(
                 f'DROP DATABASE "{self.name}" WITH (FORCE)', f'CREATE DATABASE "{self.name}" TEMPLATE "{self.copy}"'
@@ -64,16 +62,24 @@ class _Stage:
         else:
             self._outside(f'DROP DATABASE IF EXISTS "{self.copy}"')
 
+    @staticmethod
+    def _copy(source: str, target: str) -> None:
+        """By SQLite's own backup: a server thread that still has the file open sees one consistent change."""
+        with contextlib.closing(sqlite3.connect(source)) as whole, contextlib.closing(sqlite3.connect(target)) as kept:
+            kept.execute("PRAGMA busy_timeout = 20000")
+            whole.backup(kept)
+
     def _outside(self, *statements: str) -> None:
         with connection._nodb_cursor() as cursor:  # type: ignore[attr-defined]
             for statement in statements:
                 cursor.execute(statement)
 
 
-def _checkpoint() -> None:
-    with connection.cursor() as cursor:
-        cursor.execute("PRAGMA wal_checkpoint(TRUNCATE)")
-    connections.close_all()
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Browsers are heavy and want their time: of several workers one has them all."""
+    for item in items:
+        if item.get_closest_marker("browser"):
+            item.add_marker(pytest.mark.xdist_group("browser"))
 
 
 @pytest.fixture(autouse=True)
