@@ -3,6 +3,8 @@
 from typing import Any
 
 import pytest
+from allauth.mfa.recovery_codes.internal.auth import RecoveryCodes
+from allauth.mfa.totp.internal.auth import TOTP, generate_totp_secret
 from axe_playwright_python.sync_playwright import Axe
 from django.conf import settings
 from django.contrib.sessions.backends.db import SessionStore
@@ -28,6 +30,7 @@ STRANGER = (
     "/accounts/social/login/error/",
     "/nothing-here",
 )
+UNUSUAL = {"/nothing-here": 404, "/accounts/social/login/error/": 401}
 PERSON = (
     "/app/",
     "/app/new/",
@@ -98,7 +101,7 @@ def test_everybody_can_read_what_a_stranger_sees(visitors, shop, theme):
     visitor = visitors(theme=theme)
     findings = []
     for path in STRANGER:
-        visitor.go(path)
+        assert visitor.go(path).status == UNUSUAL.get(path, 200), path
         findings += serious(visitor.page)
         assert visitor.page.evaluate("document.documentElement.dataset.bsTheme") == theme
     assert not findings
@@ -123,6 +126,30 @@ def test_everybody_can_read_what_a_member_sees(visitors, workspace, alice, theme
     visitor.page.get_by_role("button", name="Make the key").click()
     visitor.page.locator("#secret").wait_for()
     findings += serious(visitor.page)
+    assert not findings
+
+
+@pytest.mark.django_db(transaction=True)
+@pytest.mark.parametrize("theme", ["light", "dark"])
+def test_everybody_can_read_the_second_step(visitors, workspace, alice, theme):
+    TOTP.activate(alice, generate_totp_secret())
+    codes = RecoveryCodes.activate(alice).get_unused_codes()
+    visitor = visitors(theme=theme)
+    page = visitor.page
+    visitor.go("/accounts/login/")
+    page.get_by_label("Email").fill(alice.email)
+    page.get_by_label("Password", exact=True).fill(factories.PASSWORD)
+    page.get_by_role("button", name="Log in").click()
+    page.get_by_role("heading", name="One more step").wait_for()
+    findings = serious(page)
+    page.get_by_label("Code").fill(codes[0])
+    page.get_by_role("button", name="Log in").click()
+    page.wait_for_url("**/app/**")
+    visitor.confirm()
+    for path in ("", "recovery-codes/", "recovery-codes/generate/", "totp/deactivate/", "reauthenticate/"):
+        assert visitor.go(f"/accounts/2fa/{path}").status == 200
+        assert page.url == f"{visitor.base}/accounts/2fa/{path}"
+        findings += serious(page)
     assert not findings
 
 
