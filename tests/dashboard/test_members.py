@@ -5,6 +5,7 @@ from django.core import mail
 from django.urls import reverse
 
 from accounts.models import Invitation, Membership
+from plumbing import outbox
 from tests import factories
 
 pytestmark = pytest.mark.django_db
@@ -112,10 +113,10 @@ def test_members_and_letters_of_others_do_not_exist(client, organization, alice,
     assert letter.revoked_at is None
 
 
-def test_an_organization_is_handed_over_by_letter(client, organization, alice, bob, django_capture_on_commit_callbacks):
+def test_an_organization_is_handed_over_by_letter(client, organization, alice, bob):
     client.force_login(alice)
-    with django_capture_on_commit_callbacks(execute=True):
-        client.post(page("member_offer", organization, seat_of(organization, bob).public_id))
+    client.post(page("member_offer", organization, seat_of(organization, bob).public_id))
+    outbox.drain()
     assert seat_of(organization, alice).role == "owner"
     letter = Invitation.objects.of(organization).get()
     assert letter.transfers_ownership
