@@ -22,6 +22,7 @@ BREAKS = {
     "a dialect that knows Django": ("gateway.dialects", "import django.conf"),
     "a kind that knows a dialect": ("gateway.kinds", "import gateway.dialects.sse"),
     "a dialect that knows its neighbour": ("gateway.dialects.gemini", "import gateway.dialects.openai_chat.replies"),
+    "a connection for calls past its room": ("gateway", "import aiohttp"),
 }
 
 
