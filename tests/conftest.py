@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import hypothesis
 import pytest
 from django.core.cache import cache
 from django.db import connection, connections
@@ -73,6 +74,11 @@ class _Stage:
         with connection._nodb_cursor() as cursor:  # type: ignore[attr-defined]
             for statement in statements:
                 cursor.execute(statement)
+
+
+# A busy machine is no bug: properties are judged by what they find, not by how long one example took.
+hypothesis.settings.register_profile("house", deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow])
+hypothesis.settings.load_profile("house")
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
