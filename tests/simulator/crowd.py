@@ -10,19 +10,47 @@ reads every committed state it can get and notes the lowest ``available``. At th
 import argparse
 import asyncio
 import os
-import subprocess
-import sys
 import time
+from collections.abc import Callable
 from typing import Any
 
-from tests.simulator.worlds import START, join_world, make_organizations, say, world
+from tests.simulator.worlds import START, Child, make_organizations, say, world
 
 HOLD = 1_000
 
 
-def child(organization_id: int, process_id: int, requests: int, mode: str) -> int:
-    """One process of the crowd; prints how many it was granted."""
-    join_world()
+def crowd(organization_id: int, *, requests: int, processes: int, mode: str = "") -> tuple[int, int, int]:
+    """Let them all in at once. Returns granted, refused, and the lowest ``available`` that was ever committed."""
+    from billing.models import Account, ProcessLease
+
+    gate, opening = os.pipe()
+    leases = [
+        ProcessLease.objects.create(name="crowd", started_at=START, heartbeat_at=START.replace(year=2100)).pk
+        for _ in range(processes)
+    ]
+    each = requests // processes
+
+    def one_of_them(process_id: int) -> Callable[[Callable[[str], None]], None]:
+        def story(tell: Callable[[str], None]) -> None:
+            os.close(opening)
+            os.read(gate, 1)  # comes back, for all at once, when the parent closes its end
+            tell(str(_requests(organization_id, process_id, each, mode)))
+
+        return story
+
+    children = [Child(one_of_them(process_id)) for process_id in leases]
+    os.close(opening)
+    os.close(gate)
+    lowest = 2**63
+    while any([child.running() for child in children]):
+        balances = Account.unscoped.filter(organization_id=organization_id).values_list("posted", "held")
+        lowest = min(lowest, *(posted - held for posted, held in balances))
+        time.sleep(0.002)
+    granted = sum(int(child.read()[0]) for child in children)
+    return granted, processes * each - granted, lowest
+
+
+def _requests(organization_id: int, process_id: int, requests: int, mode: str) -> int:
     from billing.commit import Committer
     from billing.operations import Cap, Granted, Reserve, Tokens
 
@@ -30,9 +58,6 @@ def child(organization_id: int, process_id: int, requests: int, mode: str) -> in
     tokens = (Tokens("tokens:crowd", 10),) if mode == "tokens" else ()
     committer = Committer(clock=lambda: START)
     committer.start()
-    sys.stdout.write("ready\n")
-    sys.stdout.flush()
-    sys.stdin.readline()  # all start at once
 
     async def one(number: int) -> bool:
         operation = Reserve((process_id << 39) + number, organization_id, process_id, 1, HOLD, HOLD, tokens, caps)
@@ -43,43 +68,7 @@ def child(organization_id: int, process_id: int, requests: int, mode: str) -> in
 
     granted = asyncio.run(everybody())
     committer.stop()
-    sys.stdout.write(f"{granted}\n")
-    return 0
-
-
-def crowd(organization_id: int, *, requests: int, processes: int, mode: str = "") -> tuple[int, int, int]:
-    """Let them all in at once. Returns granted, refused, and the lowest ``available`` that was ever committed."""
-    from billing.models import Account, ProcessLease
-
-    children = []
-    for _ in range(processes):
-        lease = ProcessLease.objects.create(name="crowd", started_at=START, heartbeat_at=START.replace(year=2100))
-        command = [sys.executable, "-m", "tests.simulator.crowd", "--child"]
-        arguments = [str(organization_id), str(lease.pk), str(requests // processes), mode]
-        children.append(
-            subprocess.Popen(
-                [*command, *arguments], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=os.environ.copy()
-            )
-        )
-    for process in children:
-        assert process.stdout is not None
-        assert process.stdout.readline() == "ready\n"
-    for process in children:
-        assert process.stdin is not None
-        process.stdin.write("go\n")
-        process.stdin.flush()
-    lowest = 2**63
-    while any(process.poll() is None for process in children):
-        balances = Account.unscoped.filter(organization_id=organization_id).values_list("posted", "held")
-        lowest = min(lowest, *(posted - held for posted, held in balances))
-        time.sleep(0.002)
-    assert all(process.returncode == 0 for process in children)
-    granted = sum(int(process.stdout.read()) for process in children if process.stdout)
-    for process in children:
-        for pipe in (process.stdin, process.stdout):
-            if pipe:
-                pipe.close()
-    return granted, processes * (requests // processes) - granted, lowest
+    return granted
 
 
 def rounds(arguments: Any) -> int:
@@ -117,9 +106,6 @@ def rounds(arguments: Any) -> int:
 
 def main() -> int:
     """The long version."""
-    if sys.argv[1:2] == ["--child"]:
-        organization_id, process_id, requests, mode = sys.argv[2:6]
-        return child(int(organization_id), int(process_id), int(requests), mode)
     parser = argparse.ArgumentParser(description="A crowd at one wallet.")
     parser.add_argument("--database", choices=("sqlite", "postgresql"), default="sqlite")
     parser.add_argument("--rounds", type=int, default=20)

@@ -187,7 +187,7 @@ class Reference:
         granted = target - ceil(missing)
         if granted < op.minimum_nano:
             return say.Insufficient(sum(free for account, free in purses if account.unit == MONEY), granted)
-        hold.steps[step] = paid
+        hold.steps[step] = paid if granted else []
         return say.Granted(granted)
 
     def Settle(self, op: say.Settle, now: datetime) -> Any:  # noqa: N802
