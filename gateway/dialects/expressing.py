@@ -1,9 +1,10 @@
 """What a dialect cannot say is refused by name, never dropped; the small checks every writer makes first."""
 
+from collections.abc import Mapping
 from typing import Any, NoReturn
 
 from gateway.dialects.neutral import Json, Request, marked
-from gateway.errors import Inexpressible, UpstreamMalformed
+from gateway.errors import GatewayError, Inexpressible, UpstreamMalformed
 
 _NOTHING = (None, (), False)
 NAMES = {"cache_key": "prompt_cache_key", "format": "response_format", "cache": "cache_control"}
@@ -46,3 +47,11 @@ def untold(kind: str) -> NoReturn:
 def described(schema: Json, description: str | None) -> Json:
     """Keep a schema's description inside it, where every dialect has room for it."""
     return schema if description is None or "description" in schema else {**schema, "description": description}
+
+
+def in_words_of(error: GatewayError, names: Mapping[str, str]) -> tuple[str, str | None]:
+    """Say an error's message and field in the words its sender used for the field."""
+    name = names.get(error.param or "")
+    if name is None or not isinstance(error, Inexpressible):
+        return error.message, error.param
+    return error.message.replace(repr(error.param), repr(name)), name

@@ -31,6 +31,7 @@ HINTS = frozenset(
         "prompt_cache_retention",
         "safety_identifier",
         "stream_options",
+        "stream_options.include_obfuscation",
     }
 )
 

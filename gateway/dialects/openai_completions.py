@@ -85,6 +85,7 @@ def read_request(body: bytes) -> Request:
     source = members(body)
     foreign = strangers(source, FIELDS)
     options = maybe(source, "stream_options", mapping) or {}
+    foreign += strangers(options, {"include_usage"}, "stream_options.")
     limit = maybe(source, "max_tokens", whole)
     if limit == 0:
         refuse("max_tokens", "at least 1")

@@ -114,5 +114,5 @@ def _input_details(tally: Tally) -> Json:
     return {
         "cached_tokens": read,
         "audio_tokens": tally.audio_in or 0,
-        **({"cache_write_tokens": minutes + hour} if minutes + hour else {}),
+        "cache_write_tokens": minutes + hour,
     }

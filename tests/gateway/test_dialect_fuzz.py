@@ -8,13 +8,14 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from billing.pricing.bounds import Bounds
 from gateway.dialects import DIALECTS, passing, sse
 from gateway.dialects.heading import Heading
 from gateway.dialects.neutral import Request
 from gateway.dialects.oneshot import ONE_SHOTS, read_request, read_tally
 from gateway.errors import GatewayError, Refused, UpstreamMalformed
 from gateway.kinds import KINDS, outgoing
-from gateway.metering import Bounds, Meter, estimate_input
+from gateway.metering import Meter, estimate_input
 from tests.gateway.recordings import exchanges
 
 HEADING = Heading(model="shop", created=1)
@@ -95,8 +96,8 @@ def take_stream(name: str, body: bytes) -> None:
 
 def settle(meter: Meter) -> None:
     measured = meter.measured()
-    assert all(quantity > 0 for _, quantity in measured.lines)
-    assert sum(quantity for bucket, quantity in measured.lines if bucket.unit == "token") <= 20_000
+    assert not any(line.quantity <= 0 for line in measured.usage.lines)
+    assert measured.usage.tokens <= 20_000
 
 
 def mutated(value, chance: random.Random):

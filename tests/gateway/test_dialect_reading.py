@@ -6,7 +6,7 @@ import pytest
 
 from gateway.dialects import DIALECTS, anthropic_messages, gemini, openai_chat, openai_completions, openai_responses
 from gateway.dialects.neutral import Audio, File, Format, Image, Reasoning, Text, Thinking, Tool, ToolCall, ToolChoice
-from gateway.errors import GatewayError, InvalidRequest, MalformedJSON, RateLimited, UnknownField
+from gateway.errors import GatewayError, Inexpressible, InvalidRequest, MalformedJSON, RateLimited, UnknownField
 
 GOOD = {
     "openai_chat": {"model": "m", "messages": [{"role": "user", "content": "Hi"}]},
@@ -166,6 +166,7 @@ def test_a_refusal_names_its_field(name, members, param):
 FOREIGN = [
     ("openai_chat", {"logit_bias": {"5": 1}}, ("logit_bias",)),
     ("openai_chat", {"store": None}, ()),
+    ("openai_chat", {"stream_options": {"include_obfuscation": False}}, ("stream_options.include_obfuscation",)),
     ("openai_chat", {"tools": [{"type": "web_search"}]}, ("tools[0].type",)),
     ("openai_chat", {"messages": [{"role": "user", "content": "x", "mood": "good"}]}, ("messages[0].mood",)),
     ("openai_chat", {"functions": []}, ("functions",)),
@@ -187,6 +188,7 @@ def test_what_only_its_own_dialect_knows_is_kept_by_name(name, members, foreign)
 
 
 def test_tools_that_run_at_the_provider_are_told_apart_for_admission():
+    assert chat(web_search_options={"search_context_size": "low"}).server_tools == ("web_search_options",)
     assert chat(tools=[{"type": "web_search"}]).server_tools == ("web_search",)
     assert gemini.read_request(body("gemini", tools=[{"googleSearch": {}}])).server_tools == ("googleSearch",)
     tools = [{"type": "web_search_20250305", "name": "web_search"}]
@@ -323,6 +325,14 @@ def test_every_error_of_the_tree_has_words_in_every_dialect(name):
         source = json.loads(DIALECTS[name].write_error(error))["error"]
         assert "Because." in source["message"]
         assert source.get("type") or source.get("status")
+
+
+def test_a_field_is_named_as_its_sender_named_it():
+    request = gemini.read_request(body("gemini", generationConfig={"topK": 4}))
+    with pytest.raises(Inexpressible) as refused:
+        openai_chat.write_request(request)
+    told = json.loads(gemini.write_error(refused.value))["error"]["message"]
+    assert told.startswith("'generationConfig.topK' cannot be expressed")
 
 
 def test_completions_and_responses_read_their_plain_forms():

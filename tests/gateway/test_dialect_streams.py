@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from gateway.dialects import DIALECTS, sse
+from gateway.dialects import DIALECTS, gemini, sse
 from gateway.dialects.heading import Heading
 from gateway.dialects.neutral import (
     Broke,
@@ -169,6 +169,14 @@ def test_gemini_frame():
         "thoughtsTokenCount": 2,
         "cachedContentTokenCount": 5,
     }
+
+
+def test_gemini_without_sse_is_one_array():
+    writer, array, out = DIALECTS["gemini"].EventWriter(HEADING), gemini.ArrayOfChunks(), b""
+    for event in EVENTS:
+        out += array.turn(writer.write(event))
+    assert json.loads(out + array.close()) == data(written("gemini", EVENTS))
+    assert gemini.ArrayOfChunks().close() == b"[]"
 
 
 STOPS = {

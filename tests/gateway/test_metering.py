@@ -7,9 +7,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from billing.pricing.bounds import Bounds
+from billing.pricing.usage import Bucket
 from gateway.dialects import DIALECTS, openai_chat
 from gateway.dialects.neutral import Audio, Image, Message, Reported, Request, Tally, Text, TextDelta, Tool
-from gateway.metering import Bounds, Bucket, Meter, estimate_input, estimate_text, partition
+from gateway.metering import Meter, estimate_input, estimate_text, partition
 
 WIDE = Bounds(100_000, 10_000)
 
@@ -27,8 +29,12 @@ def usage(prompt, completion, **members) -> bytes:
     return chunk(usage={"prompt_tokens": prompt, "completion_tokens": completion} | members)
 
 
+def pairs(usage) -> list[tuple[Bucket, int]]:
+    return [(line.bucket, line.quantity) for line in usage.lines]
+
+
 def lines(measured) -> dict[str, int]:
-    return {" ".join(bucket): quantity for bucket, quantity in measured.lines}
+    return {" ".join(bucket): quantity for bucket, quantity in pairs(measured.usage)}
 
 
 def watched(*chunks, **settings):
@@ -126,8 +132,8 @@ def test_impossible_counts_give_way_to_estimates_within_bounds(value, side):
 @pytest.mark.parametrize("value", HOSTILE)
 def test_impossible_parts_never_change_the_total(part, value):
     measured = watched(usage(12, 3, prompt_tokens_details={part: value}))
-    assert sum(quantity for bucket, quantity in measured.lines if bucket.direction == "input") == 12
-    assert all(quantity > 0 for _, quantity in measured.lines)
+    assert sum(quantity for bucket, quantity in pairs(measured.usage) if bucket.direction == "input") == 12
+    assert all(quantity > 0 for _, quantity in pairs(measured.usage))
 
 
 def test_more_than_the_request_could_use_is_an_estimate_at_most_the_bound():
@@ -144,13 +150,13 @@ def test_cached_more_than_the_prompt_is_clamped_and_flagged():
 
 def test_audio_that_was_cached_stands_in_one_bucket_only():
     tally = Tally(input=100, output=0, cache_read=50, audio_in=90)
-    assert dict(partition(tally, given=100, made=0)[0]) == {
+    assert dict(pairs(partition(tally, given=100, made=0)[0])) == {
         Bucket("input", "audio"): 50,
         Bucket("input", "audio", "read"): 40,
         Bucket("input", cache="read"): 10,
     }
     told = Tally(input=100, output=0, cache_read=50, audio_in=40, audio_cached=30)
-    assert dict(partition(told, given=100, made=0)[0]) == {
+    assert dict(pairs(partition(told, given=100, made=0)[0])) == {
         Bucket("input"): 40,
         Bucket("input", "audio"): 10,
         Bucket("input", "audio", "read"): 30,
@@ -160,7 +166,7 @@ def test_audio_that_was_cached_stands_in_one_bucket_only():
 
 def test_writes_for_minutes_and_for_an_hour_stand_apart():
     tally = Tally(input=100, output=5, cache_read=10, cache_write_5m=20, cache_write_1h=30)
-    assert {" ".join(bucket): n for bucket, n in partition(tally, given=100, made=5)[0]} == {
+    assert {" ".join(bucket): n for bucket, n in pairs(partition(tally, given=100, made=5)[0])} == {
         "input text none token": 40,
         "input text read token": 10,
         "input text write_5m token": 20,
@@ -171,7 +177,7 @@ def test_writes_for_minutes_and_for_an_hour_stand_apart():
 
 def test_reasoning_audio_and_searches_have_buckets_of_their_own():
     tally = Tally(input=1, output=100, reasoning=30, audio_out=20, searches=2, audio_seconds=4)
-    assert {" ".join(bucket): n for bucket, n in partition(tally, given=1, made=100)[0]} == {
+    assert {" ".join(bucket): n for bucket, n in pairs(partition(tally, given=1, made=100)[0])} == {
         "input text none token": 1,
         "input audio none second": 4,
         "output text none token": 50,
@@ -204,7 +210,7 @@ counts = st.none() | st.integers(0, 2000)
 )
 def test_whatever_the_parts_claim_the_buckets_add_up_to_the_totals(tally):
     given, made = tally.input or 0, tally.output or 0
-    found, _ = partition(tally, given=given, made=made)
+    found = pairs(partition(tally, given=given, made=made)[0])
     assert sum(n for bucket, n in found if bucket.direction == "input") == given
     assert sum(n for bucket, n in found if bucket.direction == "output") == made
     assert all(n > 0 for _, n in found)
@@ -262,8 +268,8 @@ def test_any_usage_object_is_measured_without_trouble(block, name):
     watching.note(TextDelta("hello there"))
     watching.note(Reported(DIALECTS[name].read_usage(block)))
     measured = watching.measured()
-    assert sum(n for bucket, n in measured.lines if bucket.unit == "token") <= 10_000
-    assert all(n > 0 for _, n in measured.lines)
+    assert sum(n for bucket, n in pairs(measured.usage) if bucket.unit == "token") <= 10_000
+    assert all(n > 0 for _, n in pairs(measured.usage))
     assert measured.cost_usd is None or measured.cost_usd >= 0
 
 

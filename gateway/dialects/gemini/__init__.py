@@ -7,6 +7,7 @@ read_error    write_error      a provider's refusal; our own, in this dialect's 
 read_usage    glimpse          a usage block, and an event seen in passing, for the meter
 """
 
+from gateway.dialects.gemini.array import ArrayOfChunks
 from gateway.dialects.gemini.errors import read_error, write_error
 from gateway.dialects.gemini.glimpse import glimpse
 from gateway.dialects.gemini.read_requests import read_count_request, read_request
@@ -15,6 +16,7 @@ from gateway.dialects.gemini.usage import merged, read_usage
 from gateway.dialects.gemini.write_requests import write_request
 
 __all__ = [
+    "ArrayOfChunks",
     "EventReader",
     "EventWriter",
     "glimpse",

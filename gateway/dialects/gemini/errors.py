@@ -6,6 +6,7 @@ from typing import Any
 from msgspec.structs import replace
 
 from gateway.dialects.answers import LONGEST_WAIT_S, answer, error_members, word
+from gateway.dialects.expressing import in_words_of
 from gateway.dialects.neutral import Broke, Json
 from gateway.dialects.reading import written
 from gateway.errors import Answer, GatewayError
@@ -24,6 +25,19 @@ STATUSES = {
     502: "UNAVAILABLE",
     503: "UNAVAILABLE",
     504: "DEADLINE_EXCEEDED",
+}
+FIELD_NAMES = {
+    "top_k": "generationConfig.topK",
+    "seed": "generationConfig.seed",
+    "stop": "generationConfig.stopSequences",
+    "n": "generationConfig.candidateCount",
+    "temperature": "generationConfig.temperature",
+    "frequency_penalty": "generationConfig.frequencyPenalty",
+    "presence_penalty": "generationConfig.presencePenalty",
+    "response_format.type": "generationConfig.responseMimeType",
+    "thinking.budget_tokens": "generationConfig.thinkingConfig.thinkingBudget",
+    "reasoning_effort": "generationConfig.thinkingConfig.thinkingLevel",
+    "reasoning.summary": "generationConfig.thinkingConfig.includeThoughts",
 }
 
 
@@ -67,9 +81,8 @@ def _is_daily(details: list[Json]) -> bool:
 
 def error_object(error: GatewayError) -> Json:
     """Give an error Gemini's words."""
-    message = (
-        error.message if error.param is None or error.param in error.message else f"{error.param}: {error.message}"
-    )
+    message, param = in_words_of(error, FIELD_NAMES)
+    message = message if param is None or param in message else f"{param}: {message}"
     return {"code": error.status, "message": message, "status": STATUSES.get(error.status, "INTERNAL")}
 
 

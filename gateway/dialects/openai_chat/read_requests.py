@@ -55,6 +55,7 @@ FIELDS = frozenset(
     "presence_penalty seed stop n logprobs top_logprobs tools tool_choice parallel_tool_calls response_format "
     "reasoning_effort service_tier user metadata prompt_cache_key".split()
 )
+SEARCHING = ("web_search_options", "search_parameters", "plugins")  # foreign, and they cost: admission must know
 MESSAGE_FIELDS = frozenset({"role", "content", "name"})
 ASSISTANT_FIELDS = MESSAGE_FIELDS | {
     "tool_calls",
@@ -72,6 +73,7 @@ def read_request(body: bytes) -> Request:
     source = members(body)
     foreign = strangers(source, FIELDS)
     options = maybe(source, "stream_options", mapping) or {}
+    foreign += strangers(options, {"include_usage"}, "stream_options.")
     tools, server_tools = _read_tools(source, foreign)
     return Request(
         model=need(source, "model", string),
@@ -326,6 +328,7 @@ def _read_tools(source: Json, foreign: list[str]) -> tuple[tuple[Tool, ...], tup
         tools.append(
             _read_function(need(tool, "function", mapping, where), where, read_cache_mark(tool, where), foreign)
         )
+    server_tools += [name for name in SEARCHING if source.get(name)]
     return tuple(tools), tuple(server_tools)
 
 
