@@ -279,7 +279,9 @@ def _compare(arguments: argparse.Namespace, organizations: list[int], process_id
         ):
             seen.setdefault(name, []).append(measure(name, contender, amount, arguments.callers))
     say(f"\n{arguments.engine}, {len(organizations)} wallet(s), {arguments.callers} callers, {arguments.pairs} pairs:")
-    medians = {name: [statistics.median(column) for column in zip(*rounds, strict=True)] for name, rounds in seen.items()}
+    medians = {
+        name: [statistics.median(column) for column in zip(*rounds, strict=True)] for name, rounds in seen.items()
+    }
     for name, (rate, cpu_ms) in medians.items():
         say(f"  {name:36} {rate:9,.0f} pairs/s   {cpu_ms:6.3f} CPU-ms per pair")
     ratio = medians["group commit"][0] / medians["one ORM transaction per operation"][0]

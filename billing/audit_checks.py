@@ -117,9 +117,11 @@ LEFT JOIN (
 WHERE k.spent <> coalesce(s.spent, 0)
 """
 COUNTER_WINDOW = """
-SELECT NULL, h.id, coalesce(k.id, 0) FROM billing_hold h CROSS JOIN {each_cap}
-LEFT JOIN billing_capcounter k ON k.id = {counter_id}
-WHERE (k.id IS NULL OR k.organization_id <> h.organization_id OR ({window_differs})) {new}
+SELECT NULL, h.id, {counter_id} FROM billing_hold h CROSS JOIN {each_cap}
+WHERE NOT EXISTS (
+    SELECT 1 FROM billing_capcounter k
+    WHERE k.id = {counter_id} AND k.organization_id = h.organization_id AND NOT ({window_differs})
+) {new}
 """
 REVERSED = """
 SELECT o.credit_id, o.id, o.amount, r.total FROM (

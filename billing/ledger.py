@@ -188,6 +188,8 @@ def _hold(page: Page, wallet: Wallet, hold: Hold, step: int, operation: Reserve 
     granted = target - ceil(left)
     if granted < operation.minimum_nano:
         return Insufficient(wallet.available_nano, granted)
+    if not granted:  # a few tokens too little to be worth a nano-USD are not held for nothing
+        return Granted(0)
     for position, (account, amount, value_nano) in enumerate(taken):
         page.hold_line(hold, step, position, account, amount, value_nano)
     for counter, _ in hold.caps:

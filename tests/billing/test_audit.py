@@ -53,7 +53,11 @@ def shop_life() -> tuple[Stage, Stage]:
 PAID = "(SELECT id FROM billing_account WHERE organization_id = {org} AND kind = 'paid')"
 PROMO = "(SELECT id FROM billing_account WHERE organization_id = {org} AND kind = 'promo')"
 TRIAL = "(SELECT id FROM billing_account WHERE organization_id = {org} AND kind = 'trial')"
-USAGE = "(SELECT min(id) FROM billing_transfer WHERE organization_id = {org} AND code = 'usage' AND debit_id = " + PAID + ")"
+USAGE = (
+    "(SELECT min(id) FROM billing_transfer WHERE organization_id = {org} AND code = 'usage' AND debit_id = "
+    + PAID
+    + ")"
+)
 OPEN = "(SELECT id FROM billing_hold WHERE organization_id = {org} AND outcome IS NULL)"
 SETTLED = "(SELECT min(id) FROM billing_hold WHERE organization_id = {org} AND outcome = 'settled')"
 RELEASED = "(SELECT min(id) FROM billing_hold WHERE organization_id = {org} AND outcome = 'released')"

@@ -126,6 +126,17 @@ def test_an_extension_holds_more_and_both_pay(stage: Stage) -> None:
     stage.proven()
 
 
+def test_tokens_too_few_to_be_worth_anything_are_not_held(stage: Stage) -> None:
+    stage.top_up(2, kind=Kind.TRIAL, unit=TOKENS, value_nano=0)
+    hold_id, verdict = stage.reserve(100, minimum=0, tokens=(Tokens(TOKENS, 1_000),))
+    assert verdict == Granted(0)
+    assert stage.extend(hold_id, 100, minimum=0, tokens=(Tokens(TOKENS, 1_000),)) == Granted(0)
+    assert stage.extend(hold_id, 100, minimum=0, tokens=(Tokens(TOKENS, 1_000),)) == Granted(0)
+    assert stage.money(Kind.TRIAL) == (2, 0)
+    assert stage.extend(hold_id, 100, minimum=0, tokens=(Tokens(TOKENS, 2),)) == Granted(100)
+    stage.proven()
+
+
 def test_reported_usage_over_the_hold_takes_what_is_available_and_the_house_bears_the_rest(stage: Stage) -> None:
     stage.top_up(1_000)
     hold_id, _ = stage.reserve(300)

@@ -82,9 +82,7 @@ class Reference:
     # --- Sums ---------------------------------------------------------------------------------------------------------
 
     def held_of(self, owner: int, account: RefAccount) -> int:
-        return sum(
-            amount for hold in self.open[owner] for its, amount, _ in hold.lines() if its is account
-        )
+        return sum(amount for hold in self.open[owner] for its, amount, _ in hold.lines() if its is account)
 
     def free(self, owner: int, account: RefAccount) -> int:
         return account.posted - self.held_of(owner, account)
@@ -135,7 +133,9 @@ class Reference:
                 type(op) in (say.Settle, say.Release) and op.hold_id in begun
             )
             (taking if takes else giving).append(place)
-        answers = {place: getattr(self, type(operations[place]).__name__)(operations[place], now) for place in giving + taking}
+        answers = {
+            place: getattr(self, type(operations[place]).__name__)(operations[place], now) for place in giving + taking
+        }
         return [answers[place] for place in range(len(operations))]
 
     def Reserve(self, op: say.Reserve, now: datetime) -> Any:  # noqa: N802 - named for the operation
@@ -147,7 +147,10 @@ class Reference:
         wallet = self.wallets[op.organization_id]
         if op.epoch != wallet.epoch:
             return say.Stale(wallet.epoch)
-        caps = [((op.organization_id, c.scope_kind, c.scope_id, c.window, window(c.window, now)), c.limit_nano) for c in op.caps]
+        caps = [
+            ((op.organization_id, c.scope_kind, c.scope_id, c.window, window(c.window, now)), c.limit_nano)
+            for c in op.caps
+        ]
         hold = RefHold(op.hold_id, op.organization_id, op.process_id, caps)
         verdict = self.grant(wallet, hold, 0, op, now)
         if isinstance(verdict, say.Granted):
@@ -184,7 +187,7 @@ class Reference:
         granted = target - ceil(missing)
         if granted < op.minimum_nano:
             return say.Insufficient(sum(free for account, free in purses if account.unit == MONEY), granted)
-        hold.steps[step] = paid
+        hold.steps[step] = paid if granted else []
         return say.Granted(granted)
 
     def Settle(self, op: say.Settle, now: datetime) -> Any:  # noqa: N802

@@ -27,7 +27,9 @@ def _without_expiry(wallet: Wallet) -> list[Any]:
 
 
 def _settled_wrong(page: Any, operation: Settle) -> Any:
-    return original_settle(page, Settle(operation.hold_id, operation.organization_id, operation.charge_nano, exact=True))
+    return original_settle(
+        page, Settle(operation.hold_id, operation.organization_id, operation.charge_nano, exact=True)
+    )
 
 
 original_settle = ledger._settle

@@ -5,9 +5,11 @@ import os
 import shutil
 import sys
 import tempfile
-from collections.abc import Iterator
+import traceback
+from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import NoReturn
 
 START = datetime(2026, 3, 1, tzinfo=UTC)
 
@@ -30,23 +32,55 @@ def world(engine: str) -> Iterator[None]:
         from django.db import connection
 
         old_name = connection.settings_dict["NAME"]
-        connection.settings_dict["TEST"]["NAME"] = f"proof_{os.getpid()}" if engine == "postgresql" else f"{scratch}/p.db"
+        connection.settings_dict["TEST"]["NAME"] = (
+            f"proof_{os.getpid()}" if engine == "postgresql" else f"{scratch}/p.db"
+        )
         connection.creation.create_test_db(verbosity=0, autoclobber=True, serialize=False)
-        os.environ["PROOF_DATABASE"] = str(connection.settings_dict["NAME"])
         try:
             yield
         finally:
             connection.creation.destroy_test_db(old_name, verbosity=0)
 
 
-def join_world() -> None:
-    """In a child process: set Django up on the parent's database."""
-    import django
+class Child:
+    """A process forked from this one, on the same database, with connections of its own. ``read()`` is what it said."""
 
-    django.setup()
-    from django.db import connection
+    def __init__(self, story: Callable[[Callable[[str], None]], None]) -> None:
+        from django.db import connections
 
-    connection.settings_dict["NAME"] = os.environ["PROOF_DATABASE"]
+        connections.close_all()  # a connection must not be shared between processes
+        out, into = os.pipe()
+        self.pid = os.fork()
+        if not self.pid:
+            os.close(out)
+            self._live(story, into)
+        os.close(into)
+        self.out = out
+        self.status: int | None = None
+
+    @staticmethod
+    def _live(story: Callable[[Callable[[str], None]], None], into: int) -> NoReturn:
+        try:
+            story(lambda line: os.write(into, f"{line}\n".encode()))
+        except BaseException:
+            traceback.print_exc()
+            os._exit(1)
+        os._exit(0)
+
+    def running(self) -> bool:
+        """Whether it still lives."""
+        if self.status is None:
+            pid, status = os.waitpid(self.pid, os.WNOHANG)
+            self.status = status if pid else None
+        return self.status is None
+
+    def read(self) -> list[str]:
+        """Wait for its end and return its lines."""
+        with os.fdopen(self.out, encoding="utf-8") as said:
+            lines = said.read().splitlines()
+        if self.status is None:
+            self.status = os.waitpid(self.pid, 0)[1]
+        return lines
 
 
 @contextlib.contextmanager
