@@ -1,8 +1,9 @@
 """The ledger, the only writer of money: (connection, operations, now) -> one verdict for each operation.
 
 Promise: at every commit, on either engine, with any number of processes, what is available (posted minus held) is never
-below zero; a hold ends exactly once; an operation that is repeated changes nothing and gets its first answer; a batch
-of n says and leaves the same as n batches of one. Callers bring the transaction; ``billing.commit`` brings callers.
+below zero; a hold ends exactly once; an operation that is repeated changes nothing and gets its first answer (but what
+has ended is not granted again), and another one under its name is refused; a batch of n says and leaves the same as n
+batches of one. Callers bring the transaction; ``billing.commit`` brings callers.
 
 Within a batch what gives goes before what takes: credits, settlements and releases in the order of arrival, then
 reserves and extensions in theirs (and after them the end of a hold that only began in this batch).
@@ -139,6 +140,8 @@ def _reserve(page: Page, operation: Reserve) -> Verdict:
     if known is not None:
         if (known.organization_id, known.process_id) != (operation.organization_id, operation.process_id):
             return Refused(Why.OTHER_HOLD)
+        if known.outcome is not None:  # whoever asks again must not work on money that was given back meanwhile
+            return Ended(known.outcome)
         return Granted(known.granted_in(0), repeated=True)
     wallet = page.wallets.get(operation.organization_id)
     if wallet is None:
@@ -161,11 +164,11 @@ def _extend(page: Page, operation: Extend) -> Verdict:
     hold = page.holds.get(operation.hold_id)
     if hold is None or hold.organization_id != operation.organization_id:
         return Refused(Why.NO_HOLD)
+    if hold.outcome is not None:
+        return Ended(hold.outcome)
     granted = hold.granted_in(operation.step)
     if granted:
         return Granted(granted, repeated=True)
-    if hold.outcome is not None:
-        return Ended(hold.outcome)
     verdict = _hold(page, page.wallets[hold.organization_id], hold, operation.step, operation)
     if isinstance(verdict, Granted):
         page.extended[hold.id] = hold
