@@ -362,7 +362,7 @@ def _withdraw(page: Page, operation: Withdraw) -> Verdict:  # noqa: PLR0911 - a 
     if wallet is None or wallet.paid is None or wallet.debt is None:
         return Refused(Why.NO_WALLET)
     original = page.original(operation.reverses)
-    if operation.reverses and (original is None or original.organization_id != wallet.organization_id):
+    if operation.reverses and (original is None or original.credit_id != wallet.paid.id):  # a gift is never cash
         return Refused(Why.NO_ORIGINAL)
     if original and page.reversed.get(original.id, 0) + operation.amount > original.amount:
         return Refused(Why.MORE_THAN_ORIGINAL)

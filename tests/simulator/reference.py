@@ -271,8 +271,8 @@ class Reference:
             return self.causes[op.uid][2]
         wallet = self.wallets[op.organization_id]
         if op.reverses:
-            owner, amount, _ = self.causes.get(op.reverses, (None, 0, None))
-            if owner != op.organization_id:
+            _, amount, account = self.causes.get(op.reverses, (None, 0, None))
+            if account is not wallet.paid:
                 return say.Refused(say.Why.NO_ORIGINAL)
             if self.reversed.get(op.reverses, 0) + op.amount > amount:
                 return say.Refused(say.Why.MORE_THAN_ORIGINAL)
