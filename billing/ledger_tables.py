@@ -123,5 +123,6 @@ def reads(engine: ModuleType) -> Reads:
         f" WHERE reverses_id {among} GROUP BY reverses_id",
         house=f"SELECT id FROM billing_account WHERE organization_id IS NULL AND kind = {mark} AND unit = {mark}",
         open_account="INSERT INTO billing_account (organization_id, kind, unit, label, priority, expires_at, posted,"
-        f" held, created_at) VALUES ({mark}, {mark}, {mark}, {mark}, {mark}, {mark}, 0, 0, {mark}) RETURNING id",
+        f" held, created_at) VALUES ({mark}, {mark}, {mark}, {mark}, {mark}, {mark}, 0, 0, {mark})"
+        " ON CONFLICT DO NOTHING RETURNING id",
     )
