@@ -303,16 +303,10 @@ def _release(page: Page, operation: Release) -> Verdict:
 # --- Money in, money out ----------------------------------------------------------------------------------------------
 
 
-def _other_cause(known: KnownTransfer, operation: Credit | Withdraw | Post, organization_id: int | None) -> bool:
-    return known.organization_id != organization_id or known.amount != operation.amount
-
-
 def _credit(page: Page, operation: Credit) -> Verdict:
     known = page.known.get(operation.uid)
     if known is not None:
-        if _other_cause(known, operation, operation.organization_id):
-            return Refused(Why.OTHER_CAUSE)
-        return Credited(known.credit_id, repeated=True)
+        return _credited_before(page, operation, known)
     wallet = page.wallets.get(operation.organization_id)
     if wallet is None or wallet.paid is None:
         return Refused(Why.NO_WALLET)
@@ -320,10 +314,11 @@ def _credit(page: Page, operation: Credit) -> Verdict:
         return Refused(Why.TOO_LARGE)
     account = wallet.paid if operation.kind == Kind.PAID else page.open_grant(wallet, operation)
     account.posted += operation.amount
-    page.known[operation.uid] = KnownTransfer(0, wallet.organization_id, account.id, operation.amount)
+    source = page.house(operation.source, operation.unit)
+    page.known[operation.uid] = KnownTransfer(0, wallet.organization_id, source, account.id, operation.amount, None)
     page.transfer(
         organization_id=wallet.organization_id,
-        debit=page.house(operation.source, operation.unit),
+        debit=source,
         credit=account.id,
         amount=operation.amount,
         value_nano=operation.amount if operation.value_nano is None else operation.value_nano,
@@ -334,6 +329,14 @@ def _credit(page: Page, operation: Credit) -> Verdict:
     )
     _repay(page, wallet, operation.uid)
     return Credited(account.id)
+
+
+def _credited_before(page: Page, operation: Credit, known: KnownTransfer) -> Refused | Credited:
+    account = page.accounts.get(known.credit_id)
+    deed = (known.organization_id, known.amount, account and account.kind, account and account.unit)
+    if deed != (operation.organization_id, operation.amount, operation.kind, operation.unit):
+        return Refused(Why.OTHER_CAUSE)
+    return Credited(known.credit_id, repeated=True)
 
 
 def _repay(page: Page, wallet: Wallet, cause: str) -> None:
@@ -357,7 +360,7 @@ def _repay(page: Page, wallet: Wallet, cause: str) -> None:
 def _withdraw(page: Page, operation: Withdraw) -> Verdict:  # noqa: PLR0911 - a list of refusals, then the deed
     known, owed_before = page.known.get(operation.uid), page.known.get(owed_uid(operation.uid))
     if known or owed_before:
-        return _withdrawn_before(operation, known, owed_before)
+        return _withdrawn_before(page, operation, known, owed_before)
     wallet = page.wallets.get(operation.organization_id)
     if wallet is None or wallet.paid is None or wallet.debt is None:
         return Refused(Why.NO_WALLET)
@@ -382,11 +385,15 @@ def _withdraw(page: Page, operation: Withdraw) -> Verdict:  # noqa: PLR0911 - a 
 
 
 def _withdrawn_before(
-    operation: Withdraw, taken: KnownTransfer | None, owed: KnownTransfer | None
+    page: Page, operation: Withdraw, taken: KnownTransfer | None, owed: KnownTransfer | None
 ) -> Refused | Withdrawn:
     parts = [part for part in (taken, owed) if part]
-    total = sum(part.amount for part in parts)
-    if total != operation.amount or any(part.organization_id != operation.organization_id for part in parts):
+    original = page.known.get(operation.reverses)
+    reverses = None if not operation.reverses else original.id if original else 0
+    deed = (operation.organization_id, page.house(operation.to, NANO_USD), reverses)
+    if sum(part.amount for part in parts) != operation.amount or any(
+        (part.organization_id, part.credit_id, part.reverses_id) != deed for part in parts
+    ):
         return Refused(Why.OTHER_CAUSE)
     return Withdrawn(taken.amount if taken else 0, owed.amount if owed else 0, repeated=True)
 
@@ -397,7 +404,8 @@ def _take_back(
     if not amount:
         return
     house = page.house(operation.to, NANO_USD)
-    page.known[uid] = KnownTransfer(0, operation.organization_id, house, amount)
+    reverses = original.id if original else None
+    page.known[uid] = KnownTransfer(0, operation.organization_id, account.id, house, amount, reverses)
     page.transfer(
         organization_id=operation.organization_id,
         debit=account.id,
@@ -405,7 +413,7 @@ def _take_back(
         amount=amount,
         value_nano=amount,
         code=operation.code,
-        reverses=original.id if original else None,
+        reverses=reverses,
         uid=uid,
         reference=operation.reference,
         reason=operation.reason,
@@ -434,13 +442,13 @@ def _lapse(page: Page, operation: Lapse) -> Verdict:
 
 
 def _post(page: Page, operation: Post) -> Verdict:
+    debit, credit = page.house(operation.debit, operation.unit), page.house(operation.credit, operation.unit)
     known = page.known.get(operation.uid)
     if known is not None:
-        if _other_cause(known, operation, None):
+        if known[1:] != (None, debit, credit, operation.amount, None):
             return Refused(Why.OTHER_CAUSE)
         return Posted(operation.amount, repeated=True)
-    debit, credit = page.house(operation.debit, operation.unit), page.house(operation.credit, operation.unit)
-    page.known[operation.uid] = KnownTransfer(0, None, credit, operation.amount)
+    page.known[operation.uid] = KnownTransfer(0, None, debit, credit, operation.amount, None)
     page.transfer(
         organization_id=None,
         debit=debit,

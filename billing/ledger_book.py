@@ -124,8 +124,10 @@ class KnownTransfer(NamedTuple):
 
     id: int
     organization_id: int | None
+    debit_id: int
     credit_id: int
     amount: int
+    reverses_id: int | None
 
 
 class Page:
