@@ -12,8 +12,27 @@ from django.db import OperationalError, connection, connections, transaction
 
 from billing import commit, ledger
 from billing.commit import Committer
-from billing.operations import Granted, Release, Settle
-from tests.billing.ledger_stage import NOW, Stage
+from billing.models import Account
+from billing.models.ledger import Kind
+from billing.operations import (
+    BadOperation,
+    Credit,
+    Ended,
+    Extend,
+    Granted,
+    Insufficient,
+    Post,
+    Refused,
+    Release,
+    Reserve,
+    Rider,
+    Settle,
+    Settled,
+    Why,
+    Withdraw,
+    Withdrawn,
+)
+from tests.billing.ledger_stage import NOW, TOKENS, Stage
 
 pytestmark = pytest.mark.django_db(transaction=True)
 on_postgresql = pytest.mark.skipif("connection.vendor != 'postgresql'", reason="PostgreSQL locks rows")
@@ -205,3 +224,140 @@ def test_the_end_of_a_hold_outlives_its_caller_and_the_outage(
     assert stage.hold(hold_id).outcome == ("settled" if settles else "released")
     assert stage.money() == (80 if settles else 100, 0)
     stage.proven()
+
+
+# --- Holds ------------------------------------------------------------------------------------------------------------
+
+
+def test_a_hold_that_has_ended_is_not_granted_again(stage: Stage) -> None:
+    """A caller who asks again must not go upstream on money that was given back meanwhile."""
+    stage.top_up(100)
+    reserve = stage.reserving(60)
+    assert stage.one(reserve) == Granted(60)
+    extend = Extend(
+        hold_id=reserve.hold_id, organization_id=stage.organization.pk, step=1, minimum_nano=1, maximum_nano=9
+    )
+    assert stage.one(extend) == Granted(9)
+    stage.release(reserve.hold_id, outcome="expired")
+    assert stage.apply(reserve, extend) == [Ended("expired")] * 2
+    other, _ = stage.reserve(100)
+    assert stage.settle(other, 100) == Settled(100, 0)
+    assert stage.money() == (0, 0)
+    stage.proven()
+
+
+def test_nothing_may_be_called_hold_zero() -> None:
+    with pytest.raises(BadOperation):
+        Reserve(hold_id=0, organization_id=1, process_id=1, epoch=1, minimum_nano=1, maximum_nano=1)
+
+
+# --- Money in, money out ----------------------------------------------------------------------------------------------
+
+
+def test_the_same_name_for_another_deed_is_refused_and_not_called_done(stage: Stage) -> None:
+    """Each pair has one name, one owner and one amount; only the deed differs."""
+    owner = stage.organization.pk
+
+    def credit(uid: str, **fields: Any) -> Credit:
+        return Credit(uid=uid, organization_id=owner, amount=50, **fields)
+
+    def withdraw(uid: str, **fields: Any) -> Withdraw:
+        return Withdraw(uid=uid, organization_id=owner, amount=50, code="refund", may_owe=False, **fields)
+
+    def post(debit: str, credit: str) -> Post:
+        return Post(uid="day", debit=debit, credit=credit, amount=50, code="cost")
+
+    stage.apply(credit("first"), credit("second"))
+    stage.top_up(1_000)
+    pairs: list[tuple[Any, Any]] = [
+        (credit("gift", kind=Kind.PROMO, source="promotions"), credit("gift")),
+        (credit("trial", kind=Kind.TRIAL, unit=TOKENS, value_nano=0), credit("trial", kind=Kind.TRIAL)),
+        (withdraw("back"), credit("back")),
+        (credit("in"), withdraw("in")),
+        (withdraw("refund", reverses="first"), withdraw("refund", reverses="second")),
+        (withdraw("to", to="payments"), withdraw("to", to="revenue")),
+        (post("provider_cost", "providers"), post("providers", "provider_cost")),
+    ]
+    for deed, other in pairs:
+        assert not isinstance(stage.one(deed), Refused)
+        assert stage.one(other) == Refused(Why.OTHER_CAUSE), other
+        assert stage.one(deed).repeated
+    stage.proven()
+
+
+def test_a_gift_is_not_refunded_out_of_paid_money(stage: Stage) -> None:
+    stage.top_up(80)
+    stage.top_up(50, uid="gift", kind=Kind.PROMO, source="promotions")
+    for may_owe in (False, True):
+        refund = Withdraw(
+            uid="cash",
+            organization_id=stage.organization.pk,
+            amount=50,
+            code="refund",
+            may_owe=may_owe,
+            reverses="gift",
+        )
+        assert stage.one(refund) == Refused(Why.NO_ORIGINAL)
+    assert stage.money() == (80, 0)
+
+
+def test_a_refund_of_money_that_paid_a_debt_becomes_a_debt_again(stage: Stage) -> None:
+    stage.top_up(100, uid="pay")
+    hold_id, _ = stage.reserve(100)
+    owner = stage.organization.pk
+    dispute = Withdraw(uid="d", organization_id=owner, amount=100, code="dispute", may_owe=True, reverses="pay")
+    assert stage.one(dispute) == Withdrawn(0, 100)
+    assert stage.settle(hold_id, 70) == Settled(70, 0)
+    assert stage.account(Kind.DEBT).posted == 70
+    stage.top_up(90, uid="again")
+    assert (stage.money(), stage.account(Kind.DEBT).posted) == ((20, 0), 0)
+    refund = Withdraw(uid="r", organization_id=owner, amount=90, code="refund", may_owe=False, reverses="again")
+    assert stage.one(refund) == Insufficient(20, 20)
+    stage.proven()
+
+
+@on_postgresql
+def test_two_processes_may_meet_a_new_unit_at_once(stage: Stage, committer: Committer) -> None:
+    """The house's account in that unit is opened by whoever comes first; the other must not fail for it."""
+    other = Stage()
+    credit = Credit(
+        uid="b", organization_id=other.organization.pk, amount=5, kind=Kind.TRIAL, unit=TOKENS, value_nano=0
+    )
+    opened, over = threading.Event(), threading.Event()
+
+    def first() -> None:
+        with transaction.atomic():
+            mine = Credit(
+                uid="a", organization_id=stage.organization.pk, amount=5, kind=Kind.TRIAL, unit=TOKENS, value_nano=0
+            )
+            ledger.apply(connection, [mine], NOW)
+            opened.set()
+            over.wait(20)
+        connections.close_all()
+
+    thread = threading.Thread(target=first)
+    thread.start()
+    assert opened.wait(20)
+
+    async def story() -> Any:
+        second = asyncio.create_task(committer.submit(credit))
+        await asyncio.sleep(0.5)
+        over.set()
+        return await second
+
+    try:
+        assert run(story()).account_id == Account.unscoped.get(organization=other.organization, unit=TOKENS).pk
+    finally:
+        over.set()
+        thread.join()
+    stage.proven()
+
+
+@on_postgresql
+def test_a_rider_carries_bytes_as_they_are(stage: Stage) -> None:
+    with connection.cursor() as cursor:
+        cursor.execute("CREATE TABLE ride (body bytea)")
+    stage.reserve(0, riders=(Rider("ride", ("body",), [(b"\x00a\xff",)]),))
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT body FROM ride")
+        assert bytes(cursor.fetchone()[0]) == b"\x00a\xff"
