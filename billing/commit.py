@@ -7,8 +7,8 @@ commit to disk is shared by all who came while the last one ran. The queue is bo
 get their verdicts. A wallet that somebody else keeps locked makes its own operations wait, not the others. Deadlocks,
 serialization failures, a busy file and a connection lost in the middle of COMMIT are tried again a few times; that is
 safe because every operation is idempotent. A caller who is cancelled while a reserve is under way leaves a release
-behind, and so does a reserve of which nobody knows whether it was done. ``stop()`` finishes what waits and takes
-nothing new.
+behind, and so does a reserve of which nobody knows whether it was done; the end of a hold whose caller is gone is tried
+until it is done. ``stop()`` finishes what waits and takes nothing new.
 """
 
 import asyncio
@@ -25,7 +25,7 @@ from django.db import DEFAULT_DB_ALIAS, DatabaseError, InterfaceError, connectio
 from django.db.backends.base.base import BaseDatabaseWrapper
 
 from billing import ledger
-from billing.operations import Granted, Operation, Release, Reserve, Verdict
+from billing.operations import Granted, Operation, Release, Reserve, Settle, Verdict
 
 CAPACITY = 10_000
 LARGEST_BATCH = 500
@@ -37,6 +37,14 @@ PATIENCE_S = 5.0  # how long an operation may be put off because its wallet is l
 LOST = ("08", "53", "57", "25006")
 RACED = ("40001", "40P01")  # serialization failure, deadlock
 LOCKED = "55P03"  # lock not available within LOCK_TIMEOUT_MS
+LOCKED_WALLETS = """
+WITH asked AS (SELECT unnest(%s::bigint[]) AS id), free AS MATERIALIZED (
+    SELECT organization_id FROM billing_wallet WHERE organization_id IN (SELECT id FROM asked)
+    FOR NO KEY UPDATE SKIP LOCKED
+)
+SELECT organization_id FROM billing_wallet
+WHERE organization_id IN (SELECT id FROM asked) AND organization_id NOT IN (SELECT organization_id FROM free)
+"""
 
 log = logging.getLogger(__name__)
 
@@ -55,6 +63,7 @@ class _Waiter:
     loop: asyncio.AbstractEventLoop | None
     future: "asyncio.Future[Verdict] | None"
     gone: bool = False
+    perhaps_done: bool = False  # a try ended without telling whether it was committed
     put_off_at: float | None = None
     outcome: Verdict | BaseException | None = field(default=None)
 
@@ -121,18 +130,29 @@ class Committer:
             self._wake.notify()
 
     def _abandon(self, waiter: _Waiter) -> None:
-        """The caller is gone. A reserve that waits is dropped; one that is under way, or done, is given back."""
+        """The caller is gone. A reserve that waits is dropped; one that is under way, or done, is given back.
+
+        What ends a hold is carried out all the same, and from now on nobody else would try it again.
+        """
         operation = waiter.operation
-        if isinstance(operation, Reserve):  # what gives (a settlement, a release) is carried out all the same
-            with self._wake:
+        with self._wake:
+            if isinstance(operation, Reserve):
                 waiter.gone = True
                 if isinstance(waiter.outcome, Granted):
                     self._give_back(operation)
+            elif isinstance(operation, (Settle, Release)):
+                waiter.loop = None
+                self._try_again(waiter)
 
     def _give_back(self, operation: Reserve) -> None:
         """Beyond the bound of the queue and while stopping: it frees, and must not be refused. The lock is held."""
         self._waiting.append(_Waiter(Release(operation.hold_id, operation.organization_id), None, None))
         self._wake.notify()
+
+    def _try_again(self, waiter: _Waiter) -> None:
+        """What nobody waits for is not given up for a trouble that passes, unless it is time to end; under the lock."""
+        if isinstance(waiter.outcome, Exception) and _passes(waiter.outcome) and not self._stopping:
+            self._waiting.append(_Waiter(waiter.operation, None, None))
 
     # --- The thread ---------------------------------------------------------------------------------------------------
 
@@ -153,6 +173,9 @@ class Committer:
                 while not self._waiting and not self._stopping:
                     self._wake.wait()
                 batch = [self._waiting.popleft() for _ in range(min(len(self._waiting), self.largest_batch))]
+                for waiter in batch:
+                    if waiter.gone and waiter.perhaps_done and isinstance(waiter.operation, Reserve):
+                        self._give_back(waiter.operation)
                 batch = [waiter for waiter in batch if not waiter.gone]
                 if batch or (self._stopping and not self._waiting):
                     return batch
@@ -160,17 +183,18 @@ class Committer:
     def _commit(self, batch: Sequence[_Waiter]) -> None:
         """Give each waiter its outcome; halve a batch that fails until the culprit stands alone."""
         try:
-            verdicts = self._apply([waiter.operation for waiter in batch])
+            verdicts = self._apply(batch)
         except Exception as error:  # noqa: BLE001 - whatever it is, it is one waiter's answer and not the thread's end
-            if _sqlstate(error) == LOCKED:
-                batch = self._put_off(batch, error)
-            if len(batch) == 1 or _lost(error) or _raced(error):
+            if stuck := self._stuck(batch) if _sqlstate(error) == LOCKED else []:
+                self._put_off(stuck, error)
+                if others := [waiter for waiter in batch if waiter not in stuck]:
+                    self._commit(others)
+            elif len(batch) == 1 or _lost(error) or _raced(error):
                 self._fail(batch, error)
-                return
-            middle = len(batch) // 2
-            for half in (batch[:middle], batch[middle:]):
-                if half:
-                    self._commit(half)
+            else:
+                middle = len(batch) // 2
+                self._commit(batch[:middle])
+                self._commit(batch[middle:])
         else:
             for waiter, verdict in zip(batch, verdicts, strict=True):
                 waiter.outcome = verdict
@@ -180,29 +204,34 @@ class Committer:
         for waiter in batch:
             waiter.outcome = error
 
-    def _put_off(self, batch: Sequence[_Waiter], error: Exception) -> Sequence[_Waiter]:
-        """Send operations of locked wallets back into the queue for a while, and return the others."""
-        with transaction.atomic(using=self.using), connections[self.using].cursor() as cursor:
-            cursor.execute(
-                "SELECT organization_id FROM billing_wallet WHERE organization_id = ANY(%s)"
-                " FOR NO KEY UPDATE SKIP LOCKED",
-                [[getattr(waiter.operation, "organization_id", 0) for waiter in batch]],
-            )
-            free = {organization_id for (organization_id,) in cursor.fetchall()}
-        others = [waiter for waiter in batch if getattr(waiter.operation, "organization_id", 0) in free]
-        now = time.monotonic()
-        for waiter in batch:
-            if waiter in others:
-                continue
-            waiter.put_off_at = waiter.put_off_at or now
-            if now - waiter.put_off_at > PATIENCE_S:
-                waiter.outcome = error
-            else:
-                with self._wake:
-                    self._waiting.append(waiter)
-        return others
+    def _stuck(self, batch: Sequence[_Waiter]) -> Sequence[_Waiter]:
+        """Those whose wallet is locked elsewhere.
 
-    def _apply(self, operations: Sequence[Operation]) -> list[Verdict]:
+        None, when the lock was another one and the batch must be halved to find who needs it; one that is alone waits
+        in any case. Where the wallets cannot even be looked at, all wait.
+        """
+        try:
+            with transaction.atomic(using=self.using), connections[self.using].cursor() as cursor:
+                cursor.execute(LOCKED_WALLETS, [[getattr(waiter.operation, "organization_id", 0) for waiter in batch]])
+                locked = {organization_id for (organization_id,) in cursor.fetchall()}
+        except DatabaseError:
+            return batch
+        stuck = [waiter for waiter in batch if getattr(waiter.operation, "organization_id", 0) in locked]
+        return stuck or (batch if len(batch) == 1 else [])
+
+    def _put_off(self, stuck: Sequence[_Waiter], error: Exception) -> None:
+        """Send operations back into the queue for a while; those that nobody waits for, for as long as it takes."""
+        now = time.monotonic()
+        with self._wake:
+            for waiter in stuck:
+                waiter.put_off_at = waiter.put_off_at or now
+                if now - waiter.put_off_at > PATIENCE_S and (waiter.loop is not None or self._stopping):
+                    waiter.outcome = error
+                else:
+                    self._waiting.append(waiter)
+
+    def _apply(self, batch: Sequence[_Waiter]) -> list[Verdict]:
+        operations = [waiter.operation for waiter in batch]
         attempt = 0
         while True:
             attempt += 1
@@ -212,6 +241,8 @@ class Committer:
                     return ledger.apply(connection, operations, self.clock())
             except (DatabaseError, InterfaceError) as error:
                 if _lost(error):
+                    for waiter in batch:
+                        waiter.perhaps_done = True
                     connections[self.using].close()
                 elif not _raced(error):
                     raise
@@ -249,12 +280,12 @@ class Committer:
     def _undo(self, waiter: _Waiter) -> None:
         """What nobody will answer for is given back: a grant whose caller left, a reserve that may have been done."""
         operation, outcome = waiter.operation, waiter.outcome
-        unknown = isinstance(outcome, Exception) and _lost(outcome)
         if isinstance(operation, Reserve):
+            unknown = waiter.perhaps_done and isinstance(outcome, Exception)
             if unknown or (waiter.gone and isinstance(outcome, Granted)):
                 self._give_back(operation)
-        elif unknown and waiter.loop is None and not self._stopping:  # such a release, while the database is away
-            self._waiting.append(_Waiter(operation, None, None))
+        elif waiter.loop is None:
+            self._try_again(waiter)
 
 
 def _transaction_open(using: str) -> bool:
@@ -294,3 +325,8 @@ def _lost(error: BaseException) -> bool:
     if isinstance(error, InterfaceError) or _sqlstate(error).startswith(LOST):
         return True
     return isinstance(error.__cause__, psycopg.OperationalError) and not _sqlstate(error)
+
+
+def _passes(error: BaseException) -> bool:
+    """A trouble that time heals, unlike an operation that can never be done."""
+    return _lost(error) or _raced(error) or _sqlstate(error) == LOCKED

@@ -1,8 +1,9 @@
 """The ledger, the only writer of money: (connection, operations, now) -> one verdict for each operation.
 
 Promise: at every commit, on either engine, with any number of processes, what is available (posted minus held) is never
-below zero; a hold ends exactly once; an operation that is repeated changes nothing and gets its first answer; a batch
-of n says and leaves the same as n batches of one. Callers bring the transaction; ``billing.commit`` brings callers.
+below zero; a hold ends exactly once; an operation that is repeated changes nothing and gets its first answer (but what
+has ended is not granted again), and another one under its name is refused; a batch of n says and leaves the same as n
+batches of one. Callers bring the transaction; ``billing.commit`` brings callers.
 
 Within a batch what gives goes before what takes: credits, settlements and releases in the order of arrival, then
 reserves and extensions in theirs (and after them the end of a hold that only began in this batch).
@@ -139,6 +140,8 @@ def _reserve(page: Page, operation: Reserve) -> Verdict:
     if known is not None:
         if (known.organization_id, known.process_id) != (operation.organization_id, operation.process_id):
             return Refused(Why.OTHER_HOLD)
+        if known.outcome is not None:  # whoever asks again must not work on money that was given back meanwhile
+            return Ended(known.outcome)
         return Granted(known.granted_in(0), repeated=True)
     wallet = page.wallets.get(operation.organization_id)
     if wallet is None:
@@ -161,11 +164,11 @@ def _extend(page: Page, operation: Extend) -> Verdict:
     hold = page.holds.get(operation.hold_id)
     if hold is None or hold.organization_id != operation.organization_id:
         return Refused(Why.NO_HOLD)
+    if hold.outcome is not None:
+        return Ended(hold.outcome)
     granted = hold.granted_in(operation.step)
     if granted:
         return Granted(granted, repeated=True)
-    if hold.outcome is not None:
-        return Ended(hold.outcome)
     verdict = _hold(page, page.wallets[hold.organization_id], hold, operation.step, operation)
     if isinstance(verdict, Granted):
         page.extended[hold.id] = hold
@@ -300,16 +303,10 @@ def _release(page: Page, operation: Release) -> Verdict:
 # --- Money in, money out ----------------------------------------------------------------------------------------------
 
 
-def _other_cause(known: KnownTransfer, operation: Credit | Withdraw | Post, organization_id: int | None) -> bool:
-    return known.organization_id != organization_id or known.amount != operation.amount
-
-
 def _credit(page: Page, operation: Credit) -> Verdict:
     known = page.known.get(operation.uid)
     if known is not None:
-        if _other_cause(known, operation, operation.organization_id):
-            return Refused(Why.OTHER_CAUSE)
-        return Credited(known.credit_id, repeated=True)
+        return _credited_before(page, operation, known)
     wallet = page.wallets.get(operation.organization_id)
     if wallet is None or wallet.paid is None:
         return Refused(Why.NO_WALLET)
@@ -317,10 +314,11 @@ def _credit(page: Page, operation: Credit) -> Verdict:
         return Refused(Why.TOO_LARGE)
     account = wallet.paid if operation.kind == Kind.PAID else page.open_grant(wallet, operation)
     account.posted += operation.amount
-    page.known[operation.uid] = KnownTransfer(0, wallet.organization_id, account.id, operation.amount)
+    source = page.house(operation.source, operation.unit)
+    page.known[operation.uid] = KnownTransfer(0, wallet.organization_id, source, account.id, operation.amount, None)
     page.transfer(
         organization_id=wallet.organization_id,
-        debit=page.house(operation.source, operation.unit),
+        debit=source,
         credit=account.id,
         amount=operation.amount,
         value_nano=operation.amount if operation.value_nano is None else operation.value_nano,
@@ -331,6 +329,14 @@ def _credit(page: Page, operation: Credit) -> Verdict:
     )
     _repay(page, wallet, operation.uid)
     return Credited(account.id)
+
+
+def _credited_before(page: Page, operation: Credit, known: KnownTransfer) -> Refused | Credited:
+    account = page.accounts.get(known.credit_id)
+    deed = (known.organization_id, known.amount, account and account.kind, account and account.unit)
+    if deed != (operation.organization_id, operation.amount, operation.kind, operation.unit):
+        return Refused(Why.OTHER_CAUSE)
+    return Credited(known.credit_id, repeated=True)
 
 
 def _repay(page: Page, wallet: Wallet, cause: str) -> None:
@@ -354,12 +360,12 @@ def _repay(page: Page, wallet: Wallet, cause: str) -> None:
 def _withdraw(page: Page, operation: Withdraw) -> Verdict:  # noqa: PLR0911 - a list of refusals, then the deed
     known, owed_before = page.known.get(operation.uid), page.known.get(owed_uid(operation.uid))
     if known or owed_before:
-        return _withdrawn_before(operation, known, owed_before)
+        return _withdrawn_before(page, operation, known, owed_before)
     wallet = page.wallets.get(operation.organization_id)
     if wallet is None or wallet.paid is None or wallet.debt is None:
         return Refused(Why.NO_WALLET)
     original = page.original(operation.reverses)
-    if operation.reverses and (original is None or original.organization_id != wallet.organization_id):
+    if operation.reverses and (original is None or original.credit_id != wallet.paid.id):  # a gift is never cash
         return Refused(Why.NO_ORIGINAL)
     if original and page.reversed.get(original.id, 0) + operation.amount > original.amount:
         return Refused(Why.MORE_THAN_ORIGINAL)
@@ -379,11 +385,15 @@ def _withdraw(page: Page, operation: Withdraw) -> Verdict:  # noqa: PLR0911 - a 
 
 
 def _withdrawn_before(
-    operation: Withdraw, taken: KnownTransfer | None, owed: KnownTransfer | None
+    page: Page, operation: Withdraw, taken: KnownTransfer | None, owed: KnownTransfer | None
 ) -> Refused | Withdrawn:
     parts = [part for part in (taken, owed) if part]
-    total = sum(part.amount for part in parts)
-    if total != operation.amount or any(part.organization_id != operation.organization_id for part in parts):
+    original = page.known.get(operation.reverses)
+    reverses = None if not operation.reverses else original.id if original else 0
+    deed = (operation.organization_id, page.house(operation.to, NANO_USD), reverses)
+    if sum(part.amount for part in parts) != operation.amount or any(
+        (part.organization_id, part.credit_id, part.reverses_id) != deed for part in parts
+    ):
         return Refused(Why.OTHER_CAUSE)
     return Withdrawn(taken.amount if taken else 0, owed.amount if owed else 0, repeated=True)
 
@@ -394,7 +404,8 @@ def _take_back(
     if not amount:
         return
     house = page.house(operation.to, NANO_USD)
-    page.known[uid] = KnownTransfer(0, operation.organization_id, house, amount)
+    reverses = original.id if original else None
+    page.known[uid] = KnownTransfer(0, operation.organization_id, account.id, house, amount, reverses)
     page.transfer(
         organization_id=operation.organization_id,
         debit=account.id,
@@ -402,7 +413,7 @@ def _take_back(
         amount=amount,
         value_nano=amount,
         code=operation.code,
-        reverses=original.id if original else None,
+        reverses=reverses,
         uid=uid,
         reference=operation.reference,
         reason=operation.reason,
@@ -431,13 +442,13 @@ def _lapse(page: Page, operation: Lapse) -> Verdict:
 
 
 def _post(page: Page, operation: Post) -> Verdict:
+    debit, credit = page.house(operation.debit, operation.unit), page.house(operation.credit, operation.unit)
     known = page.known.get(operation.uid)
     if known is not None:
-        if _other_cause(known, operation, None):
+        if known[1:] != (None, debit, credit, operation.amount, None):
             return Refused(Why.OTHER_CAUSE)
         return Posted(operation.amount, repeated=True)
-    debit, credit = page.house(operation.debit, operation.unit), page.house(operation.credit, operation.unit)
-    page.known[operation.uid] = KnownTransfer(0, None, credit, operation.amount)
+    page.known[operation.uid] = KnownTransfer(0, None, debit, credit, operation.amount, None)
     page.transfer(
         organization_id=None,
         debit=debit,

@@ -124,8 +124,10 @@ class KnownTransfer(NamedTuple):
 
     id: int
     organization_id: int | None
+    debit_id: int
     credit_id: int
     amount: int
+    reverses_id: int | None
 
 
 class Page:
@@ -288,8 +290,9 @@ class Page:
         """The house's account of this kind and unit; opened when it is first needed."""
         found = self.houses.get((kind, unit))
         if found is None:
-            known = self._all(self.sql.house, kind, unit)
-            found = self.houses[kind, unit] = known[0][0] if known else self._open(None, kind, unit, "", 0, None)
+            asked = (self.sql.house, kind, unit)  # another process may open it between question and insertion
+            rows = self._all(*asked) or self._open(None, kind, unit, "", 0, None) or self._all(*asked)
+            found = self.houses[kind, unit] = rows[0][0]
         return found
 
     def open_grant(self, wallet: Wallet, credit: Credit) -> Account:
@@ -298,16 +301,15 @@ class Page:
         kept, expires_at = None, None
         if credit.expires_at:
             kept, expires_at = self.engine.moment(credit.expires_at), self.engine.clock(credit.expires_at)
-        account_id = self._open(wallet.organization_id, credit.kind, credit.unit, credit.label, priority, kept)
+        [[account_id]] = self._open(wallet.organization_id, credit.kind, credit.unit, credit.label, priority, kept)
         row = (account_id, wallet.organization_id, credit.kind, credit.unit, priority, expires_at, 0, 0)
         account = self.accounts[account_id] = Account(row, self.engine.clock(self.now))
         wallet.add(account)
         wallet.grants.sort(key=lambda account: account.burn_key)
         return account
 
-    def _open(self, *values: Any) -> int:
-        made = self._all(self.sql.open_account, *values, self.engine.moment(self.now))
-        return int(made[0][0])
+    def _open(self, *values: Any) -> list[Any]:
+        return self._all(self.sql.open_account, *values, self.engine.moment(self.now))
 
     def hold_line(self, hold: Hold, step: int, position: int, account: Account, amount: int, value_nano: int) -> None:
         """Set an amount of an account aside."""

@@ -101,7 +101,12 @@ def change(cursor: Any, change: Change, rows: Sequence[tuple[Any, ...]], now: da
 def ride(cursor: Any, connection: BaseDatabaseWrapper, rider: Rider, rows: Sequence[tuple[Any, ...]]) -> None:
     """Insert somebody else's rows; the table itself says what its columns hold."""
     objects = [dict(zip(rider.columns, row, strict=True)) for row in rows]
-    cursor.execute(_ride(rider.table, rider.columns), [json.dumps(objects, default=str)])
+    cursor.execute(_ride(rider.table, rider.columns), [json.dumps(objects, default=_plain)])
+
+
+def _plain(value: Any) -> str:
+    """What JSON has no form for, as this database reads it."""
+    return f"\\x{value.hex()}" if isinstance(value, bytes) else str(value)
 
 
 @cache

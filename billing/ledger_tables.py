@@ -118,10 +118,12 @@ def reads(engine: ModuleType) -> Reads:
         f" WHERE hold_id {among} ORDER BY hold_id, step, position",
         counters=f"{counter} WHERE c.id {among}",
         counters_by_key=f"{counter} JOIN {engine.KEYED}",
-        transfers=f"SELECT uid, id, organization_id, credit_id, amount FROM billing_transfer WHERE uid {among_text}",
+        transfers="SELECT uid, id, organization_id, debit_id, credit_id, amount, reverses_id"
+        f" FROM billing_transfer WHERE uid {among_text}",
         reversed="SELECT reverses_id, sum(amount) FROM billing_transfer"
         f" WHERE reverses_id {among} GROUP BY reverses_id",
         house=f"SELECT id FROM billing_account WHERE organization_id IS NULL AND kind = {mark} AND unit = {mark}",
         open_account="INSERT INTO billing_account (organization_id, kind, unit, label, priority, expires_at, posted,"
-        f" held, created_at) VALUES ({mark}, {mark}, {mark}, {mark}, {mark}, {mark}, 0, 0, {mark}) RETURNING id",
+        f" held, created_at) VALUES ({mark}, {mark}, {mark}, {mark}, {mark}, {mark}, 0, 0, {mark})"
+        " ON CONFLICT DO NOTHING RETURNING id",
     )

@@ -88,7 +88,7 @@ class Reserve:
     riders: tuple[Rider, ...] = ()
 
     def __post_init__(self) -> None:
-        _whole("hold_id", self.hold_id, most=LARGEST_ID)
+        _whole("hold_id", self.hold_id, least=1, most=LARGEST_ID)
         _whole("maximum_nano", self.maximum_nano)
         _whole("minimum_nano", self.minimum_nano, most=self.maximum_nano)
         for cap in self.caps:

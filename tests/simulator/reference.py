@@ -143,6 +143,8 @@ class Reference:
             hold = self.holds[op.hold_id]
             if (hold.owner, hold.process) != (op.organization_id, op.process_id):
                 return say.Refused(say.Why.OTHER_HOLD)
+            if hold.end:
+                return say.Ended(hold.end)
             return say.Granted(sum(worth for _, _, worth in hold.steps[0]))
         wallet = self.wallets[op.organization_id]
         if op.epoch != wallet.epoch:
@@ -164,11 +166,11 @@ class Reference:
         hold = self.holds.get(op.hold_id)
         if hold is None or hold.owner != op.organization_id:
             return say.Refused(say.Why.NO_HOLD)
+        if hold.end:
+            return say.Ended(hold.end)
         before = sum(worth for _, _, worth in hold.steps.get(op.step, []))
         if before:
             return say.Granted(before)
-        if hold.end:
-            return say.Ended(hold.end)
         return self.grant(self.wallets[hold.owner], hold, op.step, op, now)
 
     def grant(self, wallet: RefWallet, hold: RefHold, step: int, op: Any, now: datetime) -> Any:
@@ -269,8 +271,8 @@ class Reference:
             return self.causes[op.uid][2]
         wallet = self.wallets[op.organization_id]
         if op.reverses:
-            owner, amount, _ = self.causes.get(op.reverses, (None, 0, None))
-            if owner != op.organization_id:
+            _, amount, account = self.causes.get(op.reverses, (None, 0, None))
+            if account is not wallet.paid:
                 return say.Refused(say.Why.NO_ORIGINAL)
             if self.reversed.get(op.reverses, 0) + op.amount > amount:
                 return say.Refused(say.Why.MORE_THAN_ORIGINAL)

@@ -1,0 +1,363 @@
+"""Attempts to break the money, made by somebody who wrote none of it: each story here once ended wrong."""
+
+import asyncio
+import threading
+from collections.abc import Callable, Coroutine, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import psycopg
+import pytest
+from django.db import OperationalError, connection, connections, transaction
+
+from billing import commit, ledger
+from billing.commit import Committer
+from billing.models import Account
+from billing.models.ledger import Kind
+from billing.operations import (
+    BadOperation,
+    Credit,
+    Ended,
+    Extend,
+    Granted,
+    Insufficient,
+    Post,
+    Refused,
+    Release,
+    Reserve,
+    Rider,
+    Settle,
+    Settled,
+    Why,
+    Withdraw,
+    Withdrawn,
+)
+from tests.billing.ledger_stage import NOW, TOKENS, Stage
+
+pytestmark = pytest.mark.django_db(transaction=True)
+on_postgresql = pytest.mark.skipif("connection.vendor != 'postgresql'", reason="PostgreSQL locks rows")
+
+
+@pytest.fixture
+def stage() -> Stage:
+    return Stage()
+
+
+@pytest.fixture
+def committer() -> Iterator[Committer]:
+    committer = Committer(clock=lambda: NOW)
+    committer.start()
+    yield committer
+    committer.stop()
+
+
+def run(story: Coroutine[Any, Any, Any]) -> Any:
+    return asyncio.run(asyncio.wait_for(story, 30))
+
+
+def failure(cause: psycopg.Error) -> OperationalError:
+    error = OperationalError("refused")
+    error.__cause__ = cause
+    return error
+
+
+@contextmanager
+def elsewhere(statement: str) -> Iterator[Callable[[], None]]:
+    """Somebody else has executed ``statement`` and leaves the transaction open until told, or until the end."""
+    done, over = threading.Event(), threading.Event()
+
+    def work() -> None:
+        with transaction.atomic(), connection.cursor() as cursor:
+            cursor.execute(statement)
+            done.set()
+            over.wait(20)
+        connections.close_all()
+
+    thread = threading.Thread(target=work)
+    thread.start()
+    assert done.wait(20)
+    try:
+        yield over.set
+    finally:
+        over.set()
+        thread.join()
+
+
+def locked(stage: Stage) -> str:
+    return f"SELECT 1 FROM billing_wallet WHERE organization_id = {stage.organization.pk} FOR UPDATE"  # noqa: S608
+
+
+class Meddling:
+    """Stands before or after each transaction of the committer's thread and may raise there."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch, *, before: list[Any] = (), after: list[Any] = ()) -> None:  # type: ignore[assignment]
+        self.before, self.after = list(before), list(after)
+        self.over = threading.Event()
+        original = transaction.Atomic.__exit__
+
+        def leave(atomic: Any, *arguments: Any) -> Any:
+            ours = threading.current_thread().name == "committer" and arguments[0] is None
+            if ours and self.before and (error := self.before.pop(0)):
+                if not self.before:
+                    self.over.set()
+                original(atomic, type(error), error, None)
+                raise error
+            answer = original(atomic, *arguments)
+            if ours and self.after and (error := self.after.pop(0)):
+                raise error
+            return answer
+
+        monkeypatch.setattr(transaction.Atomic, "__exit__", leave)
+
+
+# --- Group commit -----------------------------------------------------------------------------------------------------
+
+
+@on_postgresql
+def test_the_only_neighbour_of_a_locked_wallet_is_served(
+    stage: Stage, committer: Committer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    other = Stage()
+    entered, together = threading.Event(), threading.Event()
+    original = ledger.apply
+
+    def apply(*arguments: Any) -> Any:
+        if threading.current_thread().name == "committer":
+            entered.set()
+            assert together.wait(20)
+        return original(*arguments)
+
+    monkeypatch.setattr(commit.ledger, "apply", apply)
+
+    async def story(unlock: Callable[[], None]) -> None:
+        first = asyncio.create_task(committer.submit(other.reserving(0)))
+        await asyncio.to_thread(entered.wait, 20)
+        stuck = asyncio.create_task(committer.submit(stage.reserving(0)))
+        free = asyncio.create_task(committer.submit(other.reserving(0)))
+        await asyncio.sleep(0)
+        together.set()
+        assert await asyncio.gather(first, free) == [Granted(0)] * 2
+        assert not stuck.done()
+        unlock()
+        assert await stuck == Granted(0)
+
+    with elsewhere(locked(stage)) as unlock:
+        run(story(unlock))
+
+
+def test_a_lock_that_is_gone_when_one_looks_for_it_fails_nobody(
+    stage: Stage, committer: Committer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    Meddling(monkeypatch, before=[failure(psycopg.errors.LockNotAvailable("canceling statement due to lock timeout"))])
+    assert run(committer.submit(stage.reserving(0))) == Granted(0)
+
+
+@on_postgresql
+def test_a_locked_table_makes_everybody_wait_and_ends_nothing(stage: Stage, committer: Committer) -> None:
+    async def story(unlock: Callable[[], None]) -> None:
+        waiting = [asyncio.create_task(committer.submit(stage.reserving(0))) for _ in range(3)]
+        await asyncio.sleep(1)
+        unlock()
+        assert await asyncio.gather(*waiting) == [Granted(0)] * 3
+
+    with elsewhere("LOCK TABLE billing_wallet IN ACCESS EXCLUSIVE MODE") as unlock:
+        run(story(unlock))
+
+
+@on_postgresql
+def test_what_an_absent_caller_held_is_given_back_however_long_the_wallet_was_locked(
+    stage: Stage, committer: Committer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(commit, "PATIENCE_S", 0.1)
+    stage.top_up(100)
+    hold_id, _ = stage.reserve(30)
+    with elsewhere(locked(stage)) as unlock:
+        with committer._wake:
+            committer._give_back(stage.reserving(30, hold_id=hold_id))
+        run(asyncio.sleep(1.5))
+        unlock()
+    run(committer.submit(stage.reserving(0)))
+    committer.stop()
+    assert stage.hold(hold_id).outcome == "released"
+
+
+def test_a_reserve_that_was_committed_before_the_trouble_is_given_back_after_it(
+    stage: Stage, committer: Committer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """COMMIT arrived, its answer did not, and every further try loses a race: nobody knows, so nobody may hold."""
+    monkeypatch.setattr(commit, "PAUSE_S", 0.001)
+    stage.top_up(100)
+    reserve = stage.reserving(30)
+    races = [failure(psycopg.errors.SerializationFailure("race")) for _ in range(commit.TRIES - 1)]
+    Meddling(
+        monkeypatch, before=[None, *races], after=[failure(psycopg.OperationalError("server closed the connection"))]
+    )
+    with pytest.raises(OperationalError):
+        run(committer.submit(reserve))
+    committer.stop()
+    assert stage.hold(reserve.hold_id).outcome == "released"
+    assert stage.money() == (100, 0)
+
+
+@pytest.mark.parametrize("settles", [True, False])
+def test_the_end_of_a_hold_outlives_its_caller_and_the_outage(
+    stage: Stage, committer: Committer, monkeypatch: pytest.MonkeyPatch, *, settles: bool
+) -> None:
+    monkeypatch.setattr(commit, "PAUSE_S", 0.001)
+    stage.top_up(100)
+    hold_id, _ = stage.reserve(30)
+    end: Settle | Release = Release(hold_id, stage.organization.pk)
+    if settles:
+        end = Settle(hold_id=hold_id, organization_id=stage.organization.pk, charge_nano=20, exact=True)
+    away = [failure(psycopg.OperationalError("the server is away")) for _ in range(2 * commit.TRIES)]
+    meddling = Meddling(monkeypatch, before=away)
+
+    async def story() -> None:
+        task = asyncio.create_task(committer.submit(end))
+        await asyncio.sleep(0)
+        task.cancel()
+        assert await asyncio.to_thread(meddling.over.wait, 20)
+        await committer.submit(stage.reserving(0))
+
+    run(story())
+    committer.stop()
+    assert stage.hold(hold_id).outcome == ("settled" if settles else "released")
+    assert stage.money() == (80 if settles else 100, 0)
+    stage.proven()
+
+
+# --- Holds ------------------------------------------------------------------------------------------------------------
+
+
+def test_a_hold_that_has_ended_is_not_granted_again(stage: Stage) -> None:
+    """A caller who asks again must not go upstream on money that was given back meanwhile."""
+    stage.top_up(100)
+    reserve = stage.reserving(60)
+    assert stage.one(reserve) == Granted(60)
+    extend = Extend(
+        hold_id=reserve.hold_id, organization_id=stage.organization.pk, step=1, minimum_nano=1, maximum_nano=9
+    )
+    assert stage.one(extend) == Granted(9)
+    stage.release(reserve.hold_id, outcome="expired")
+    assert stage.apply(reserve, extend) == [Ended("expired")] * 2
+    other, _ = stage.reserve(100)
+    assert stage.settle(other, 100) == Settled(100, 0)
+    assert stage.money() == (0, 0)
+    stage.proven()
+
+
+def test_nothing_may_be_called_hold_zero() -> None:
+    with pytest.raises(BadOperation):
+        Reserve(hold_id=0, organization_id=1, process_id=1, epoch=1, minimum_nano=1, maximum_nano=1)
+
+
+# --- Money in, money out ----------------------------------------------------------------------------------------------
+
+
+def test_the_same_name_for_another_deed_is_refused_and_not_called_done(stage: Stage) -> None:
+    """Each pair has one name, one owner and one amount; only the deed differs."""
+    owner = stage.organization.pk
+
+    def credit(uid: str, **fields: Any) -> Credit:
+        return Credit(uid=uid, organization_id=owner, amount=50, **fields)
+
+    def withdraw(uid: str, **fields: Any) -> Withdraw:
+        return Withdraw(uid=uid, organization_id=owner, amount=50, code="refund", may_owe=False, **fields)
+
+    def post(debit: str, credit: str) -> Post:
+        return Post(uid="day", debit=debit, credit=credit, amount=50, code="cost")
+
+    stage.apply(credit("first"), credit("second"))
+    stage.top_up(1_000)
+    pairs: list[tuple[Any, Any]] = [
+        (credit("gift", kind=Kind.PROMO, source="promotions"), credit("gift")),
+        (credit("trial", kind=Kind.TRIAL, unit=TOKENS, value_nano=0), credit("trial", kind=Kind.TRIAL)),
+        (withdraw("back"), credit("back")),
+        (credit("in"), withdraw("in")),
+        (withdraw("refund", reverses="first"), withdraw("refund", reverses="second")),
+        (withdraw("to", to="payments"), withdraw("to", to="revenue")),
+        (post("provider_cost", "providers"), post("providers", "provider_cost")),
+    ]
+    for deed, other in pairs:
+        assert not isinstance(stage.one(deed), Refused)
+        assert stage.one(other) == Refused(Why.OTHER_CAUSE), other
+        assert stage.one(deed).repeated
+    stage.proven()
+
+
+def test_a_gift_is_not_refunded_out_of_paid_money(stage: Stage) -> None:
+    stage.top_up(80)
+    stage.top_up(50, uid="gift", kind=Kind.PROMO, source="promotions")
+    for may_owe in (False, True):
+        refund = Withdraw(
+            uid="cash",
+            organization_id=stage.organization.pk,
+            amount=50,
+            code="refund",
+            may_owe=may_owe,
+            reverses="gift",
+        )
+        assert stage.one(refund) == Refused(Why.NO_ORIGINAL)
+    assert stage.money() == (80, 0)
+
+
+def test_a_refund_of_money_that_paid_a_debt_becomes_a_debt_again(stage: Stage) -> None:
+    stage.top_up(100, uid="pay")
+    hold_id, _ = stage.reserve(100)
+    owner = stage.organization.pk
+    dispute = Withdraw(uid="d", organization_id=owner, amount=100, code="dispute", may_owe=True, reverses="pay")
+    assert stage.one(dispute) == Withdrawn(0, 100)
+    assert stage.settle(hold_id, 70) == Settled(70, 0)
+    assert stage.account(Kind.DEBT).posted == 70
+    stage.top_up(90, uid="again")
+    assert (stage.money(), stage.account(Kind.DEBT).posted) == ((20, 0), 0)
+    refund = Withdraw(uid="r", organization_id=owner, amount=90, code="refund", may_owe=False, reverses="again")
+    assert stage.one(refund) == Insufficient(20, 20)
+    stage.proven()
+
+
+@on_postgresql
+def test_two_processes_may_meet_a_new_unit_at_once(stage: Stage, committer: Committer) -> None:
+    """The house's account in that unit is opened by whoever comes first; the other must not fail for it."""
+    other = Stage()
+    credit = Credit(
+        uid="b", organization_id=other.organization.pk, amount=5, kind=Kind.TRIAL, unit=TOKENS, value_nano=0
+    )
+    opened, over = threading.Event(), threading.Event()
+
+    def first() -> None:
+        with transaction.atomic():
+            mine = Credit(
+                uid="a", organization_id=stage.organization.pk, amount=5, kind=Kind.TRIAL, unit=TOKENS, value_nano=0
+            )
+            ledger.apply(connection, [mine], NOW)
+            opened.set()
+            over.wait(20)
+        connections.close_all()
+
+    thread = threading.Thread(target=first)
+    thread.start()
+    assert opened.wait(20)
+
+    async def story() -> Any:
+        second = asyncio.create_task(committer.submit(credit))
+        await asyncio.sleep(0.5)
+        over.set()
+        return await second
+
+    try:
+        assert run(story()).account_id == Account.unscoped.get(organization=other.organization, unit=TOKENS).pk
+    finally:
+        over.set()
+        thread.join()
+    stage.proven()
+
+
+@on_postgresql
+def test_a_rider_carries_bytes_as_they_are(stage: Stage) -> None:
+    with connection.cursor() as cursor:
+        cursor.execute("CREATE TABLE ride (body bytea)")
+    stage.reserve(0, riders=(Rider("ride", ("body",), [(b"\x00a\xff",)]),))
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT body FROM ride")
+        assert bytes(cursor.fetchone()[0]) == b"\x00a\xff"
