@@ -78,6 +78,10 @@ class AccountAdapter(DefaultAccountAdapter):
             welcome(request, user)
         return user
 
+    def get_client_ip(self, request: TenantRequest) -> str:
+        """The address that trusted proxies vouch for; rates and the list of sessions go by it."""
+        return request.client_ip
+
     def get_email_confirmation_url(self, request: TenantRequest, emailconfirmation: Any) -> str:
         """Confirmation links on the storefront's own domain."""
         return _on_own_domain(request, super().get_email_confirmation_url(request, emailconfirmation))

@@ -1,0 +1,70 @@
+"""Attempts of a stranger, a customer and a careless client to break the house; each one has to fail."""
+
+import ipaddress
+from typing import Any
+
+from django.test import Client
+from django.urls import reverse
+
+from tests import factories
+
+HOST = "localhost"
+
+
+def visitor(user: Any = None, host: str = HOST, **extra: Any) -> Client:
+    client = Client(HTTP_HOST=host, raise_request_exception=False, **extra)
+    if user is not None:
+        client.force_login(user)
+    return client
+
+
+# --- Addresses and rates ---
+
+
+def test_customers_behind_one_trusted_proxy_do_not_share_a_rate(shop: Any, settings: Any) -> None:
+    settings.TRUSTED_PROXIES = [ipaddress.ip_network("10.0.0.0/8")]
+    settings.ACCOUNT_RATE_LIMITS = {**settings.ACCOUNT_RATE_LIMITS, "login": "3/m/ip"}
+    client = visitor(REMOTE_ADDR="10.0.0.1")
+    statuses = [
+        client.post(
+            reverse("account_login"),
+            {"login": f"nobody{number}@example.com", "password": "wrong"},
+            headers={"X-Forwarded-For": f"198.51.100.{number}"},
+        ).status_code
+        for number in range(12)
+    ]
+    assert 429 not in statuses
+
+
+def test_a_made_up_forwarded_address_buys_no_further_guess(shop: Any, settings: Any) -> None:
+    settings.ACCOUNT_RATE_LIMITS = {**settings.ACCOUNT_RATE_LIMITS, "login": "3/m/ip"}
+    client = visitor(REMOTE_ADDR="203.0.113.9")
+    statuses = [
+        client.post(
+            reverse("account_login"),
+            {"login": f"nobody{number}@example.com", "password": "wrong"},
+            headers={name: f"198.51.100.{number}" for name in ("X-Forwarded-For", "X-Real-IP", "CF-Connecting-IP")},
+        ).status_code
+        for number in range(5)
+    ]
+    assert statuses == [200, 200, 200, 429, 429]
+
+
+def test_guesses_at_one_account_are_counted_whatever_its_spelling(shop: Any, alice: Any) -> None:
+    answers = []
+    for number in range(8):
+        name = "alice"[:number].upper() + "alice"[number:] + "@example.com"
+        client = visitor(REMOTE_ADDR=f"203.0.113.{number}")
+        answers.append(client.post(reverse("account_login"), {"login": name, "password": "wrong"}))
+    assert b"Too many" in answers[-1].content
+
+
+def test_sessions_remember_the_customers_address_and_not_the_proxys(shop: Any, alice: Any, settings: Any) -> None:
+    settings.TRUSTED_PROXIES = [ipaddress.ip_network("10.0.0.0/8")]
+    client = visitor(REMOTE_ADDR="10.0.0.1")
+    client.post(
+        reverse("account_login"),
+        {"login": "alice@example.com", "password": factories.PASSWORD},
+        headers={"X-Forwarded-For": "198.51.100.7"},
+    )
+    assert [session.ip for session in alice.usersession_set.all()] == ["198.51.100.7"]
