@@ -6,6 +6,7 @@ from typing import Any
 from django.test import Client
 from django.urls import reverse
 
+from accounts.models import Membership
 from tests import factories
 
 HOST = "localhost"
@@ -68,3 +69,20 @@ def test_sessions_remember_the_customers_address_and_not_the_proxys(shop: Any, a
         headers={"X-Forwarded-For": "198.51.100.7"},
     )
     assert [session.ip for session in alice.usersession_set.all()] == ["198.51.100.7"]
+
+
+# --- All or nothing ---
+
+
+def test_a_refused_change_of_a_member_changes_nothing(organization: Any, bob: Any) -> None:
+    admin = factories.make_user("admin@example.com")
+    factories.make_membership(organization, admin, role="admin")
+    member = Membership.objects.of(organization).get(user=bob)
+    answer = visitor(admin).patch(
+        f"/api/v1/organizations/{organization.public_id}/members/{member.public_id}",
+        {"cap_day_usd": "5.00", "role": "admin"},
+        content_type="application/json",
+    )
+    assert answer.status_code == 403, answer.content
+    member.refresh_from_db()
+    assert member.cap_day_nano is None
