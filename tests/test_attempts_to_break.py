@@ -3,6 +3,8 @@
 import ipaddress
 from typing import Any
 
+import pytest
+from django.core import mail
 from django.test import Client
 from django.urls import reverse
 
@@ -86,3 +88,55 @@ def test_a_refused_change_of_a_member_changes_nothing(organization: Any, bob: An
     assert answer.status_code == 403, answer.content
     member.refresh_from_db()
     assert member.cap_day_nano is None
+
+
+# --- Letters ---
+
+
+def test_nothing_in_a_letter_comes_from_the_host_header(shop: Any, alice: Any) -> None:
+    for path, form in (
+        (reverse("account_reset_password"), {"email": "alice@example.com"}),
+        (reverse("account_signup"), {"email": "new@example.com", "password1": "a very long pass phrase"}),
+        (reverse("account_signup"), {"email": "alice@example.com", "password1": "a very long pass phrase"}),
+        (reverse("account_request_login_code"), {"email": "alice@example.com"}),
+        (reverse("account_reset_password"), {"email": "stranger@example.com"}),
+    ):
+        visitor(host="localhost:6666").post(path, form)
+    assert len(mail.outbox) >= 4
+    for letter in mail.outbox:
+        assert "6666" not in letter.message().as_string()
+        assert "localhost" not in letter.subject
+
+
+# --- Redirects ---
+
+
+@pytest.mark.parametrize(
+    "target",
+    [
+        "https://evil.example/",
+        "//evil.example/",
+        "/\\evil.example/",
+        "http:///evil.example",
+        "javascript:alert(1)",
+        "https:evil.example",
+        "\thttps://evil.example",
+    ],
+)
+def test_signing_in_leads_nowhere_else(shop: Any, alice: Any, target: str) -> None:
+    client = visitor()
+    answer = client.post(
+        reverse("account_login") + "?next=x",
+        {"login": "alice@example.com", "password": factories.PASSWORD, "next": target},
+    )
+    assert "evil" not in answer.headers.get("Location", "") and "javascript" not in answer.headers.get("Location", "")
+    page = visitor().get(reverse("account_login"), {"next": target})
+    assert page.status_code == 200
+    signed = visitor(alice)
+    for name in ("account_login", "account_signup", "account_logout", "account_reauthenticate"):
+        answer = signed.get(reverse(name), {"next": target})
+        assert "evil" not in answer.headers.get("Location", "")
+    answer = visitor(alice).post(reverse("account_logout"), {"next": target})
+    assert "evil" not in answer.headers.get("Location", "")
+    answer = visitor().get("/admin/login/", {"next": target})
+    assert not answer.headers.get("Location", "").startswith(("http", "//"))
