@@ -140,3 +140,38 @@ def test_signing_in_leads_nowhere_else(shop: Any, alice: Any, target: str) -> No
     assert "evil" not in answer.headers.get("Location", "")
     answer = visitor().get("/admin/login/", {"next": target})
     assert not answer.headers.get("Location", "").startswith(("http", "//"))
+
+
+# --- Caches ---
+
+
+def test_no_page_of_a_signed_in_person_may_be_kept_by_a_cache(organization: Any, alice: Any) -> None:
+    key, _ = factories.make_key(organization)
+    client = visitor(alice)
+    home = f"/app/{organization.slug}/"
+    kept = {}
+    for path in (
+        "/app/",
+        home,
+        f"{home}keys/",
+        f"{home}keys/new/",
+        f"{home}keys/{key.public_id}/",
+        f"{home}members/",
+        f"{home}settings/",
+        "/app/account/",
+        "/app/new/",
+        "/app/nobodys/",
+        reverse("account_email"),
+        reverse("mfa_index"),
+        reverse("usersessions_list"),
+        reverse("account_change_password"),
+        "/",
+        "/terms",
+        "/docs",
+        "/api/v1/me",
+    ):
+        answer = client.get(path)
+        policy = answer.headers.get("Cache-Control", "")
+        if not ("no-store" in policy and "private" in policy):
+            kept[path] = (answer.status_code, policy)
+    assert kept == {}
