@@ -46,7 +46,7 @@ def test_a_made_up_forwarded_address_buys_no_further_guess(shop: Any, settings: 
         client.post(
             reverse("account_login"),
             {"login": f"nobody{number}@example.com", "password": "wrong"},
-            headers={name: f"198.51.100.{number}" for name in ("X-Forwarded-For", "X-Real-IP", "CF-Connecting-IP")},
+            headers=dict.fromkeys(("X-Forwarded-For", "X-Real-IP", "CF-Connecting-IP"), f"198.51.100.{number}"),
         ).status_code
         for number in range(5)
     ]
@@ -129,7 +129,7 @@ def test_signing_in_leads_nowhere_else(shop: Any, alice: Any, target: str) -> No
         reverse("account_login") + "?next=x",
         {"login": "alice@example.com", "password": factories.PASSWORD, "next": target},
     )
-    assert "evil" not in answer.headers.get("Location", "") and "javascript" not in answer.headers.get("Location", "")
+    assert answer.headers["Location"] == "/app/"
     page = visitor().get(reverse("account_login"), {"next": target})
     assert page.status_code == 200
     signed = visitor(alice)
