@@ -1,9 +1,19 @@
 """Attempts of a stranger, a customer and a careless client to break the house; each one has to fail."""
 
 import ipaddress
+import os
+import socket
+import subprocess
+import sys
+import time
+import urllib.request
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 import pytest
+from django.conf import settings
 from django.core import mail
 from django.test import Client
 from django.urls import reverse
@@ -175,3 +185,60 @@ def test_no_page_of_a_signed_in_person_may_be_kept_by_a_cache(organization: Any,
         if not ("no-store" in policy and "private" in policy):
             kept[path] = (answer.status_code, policy)
     assert kept == {}
+
+
+# --- The one command ---
+
+
+@contextmanager
+def an_installation(folder: Path, *, host: str = "127.0.0.1") -> Iterator[tuple[subprocess.Popen[str], str]]:
+    """``manage.py up`` in a folder of its own, from its greeting on."""
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    with socket.socket(family) as free:
+        free.bind((host, 0))
+        port = free.getsockname()[1]
+    environment = {"PATH": os.environ["PATH"], "DATA_DIR": str(folder), "LOG_LEVEL": "WARNING"}
+    with subprocess.Popen(
+        [sys.executable, "manage.py", "up", "--host", host, "--port", str(port)],
+        cwd=settings.BASE_DIR,
+        env=environment,
+        stdout=subprocess.PIPE,
+        text=True,
+    ) as up:
+        assert up.stdout is not None
+        try:
+            address = next(line.split()[-1] for line in up.stdout if "is open" in line)
+            yield up, address
+        finally:
+            up.terminate()
+
+
+@pytest.mark.slow
+def test_a_killed_installation_gives_its_port_back(tmp_path: Path) -> None:
+    with an_installation(tmp_path) as (up, address):
+        port = int(address.rpartition(":")[2])
+        up.kill()
+        deadline = time.monotonic() + 20
+        while not _free(port):
+            assert time.monotonic() < deadline, "the server outlived the command that started it"
+            time.sleep(0.1)
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not socket.has_dualstack_ipv6(), reason="this machine has no IPv6")
+def test_an_installation_on_an_ipv6_address_greets_with_an_address_that_works(tmp_path: Path) -> None:
+    with (
+        an_installation(tmp_path, host="::1") as (_, address),
+        urllib.request.urlopen(f"{address}/health", timeout=5) as answer,  # noqa: S310 - what our own command printed
+    ):
+        assert answer.status == 200
+
+
+def _free(port: int) -> bool:
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind(("127.0.0.1", port))
+        except OSError:
+            return False
+        return True
