@@ -24,6 +24,11 @@ def main() -> int:
         from config import proof
 
         return proof.main(sys.argv[2:])
+    if sys.argv[1:2] == ["new_secrets"]:  # needs no settings: production sends people here when it refuses to start
+        from plumbing.management.commands import new_secrets
+
+        new_secrets.Command().run_from_argv(sys.argv)
+        return 0
     os.environ.setdefault("DJANGO_SETTINGS_MODULE", "config.settings")
     os.environ.setdefault("TOLLGATE_MODE", "embedded")
     from django.conf import settings

@@ -35,7 +35,7 @@ class StorefrontMiddleware:
 
 
 class SeatMiddleware:
-    """Give views of ``/app/<organization>/`` their seat, or 404; end impersonations that ran out."""
+    """Give views of ``/app/<organization>/`` their seat, or 404; end visits that ran out; keep sessions out of caches."""
 
     def __init__(self, get_response: Callable[[TenantRequest], HttpResponse]) -> None:
         self.get_response = get_response
@@ -46,7 +46,10 @@ class SeatMiddleware:
             if isinstance(getattr(request, "user", None), User)
             else None
         )
-        return self.get_response(request)
+        response = self.get_response(request)
+        if not request.session.is_empty() and not response.has_header("Cache-Control"):
+            response["Cache-Control"] = "private, no-store"  # what somebody sees is nobody else's, errors included
+        return response
 
     def process_view(self, request: Any, view: Any, args: Any, kwargs: dict[str, Any]) -> None:
         """Turn the organization's slug in the URL into a seat before the view runs."""

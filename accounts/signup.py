@@ -6,6 +6,7 @@ in mails lead to the storefront's own domain, never to what the Host header said
 account only from a signed-in session of that account.
 """
 
+from email.utils import formataddr, parseaddr
 from types import SimpleNamespace
 from typing import Any
 
@@ -13,6 +14,7 @@ from allauth.account.adapter import DefaultAccountAdapter
 from allauth.core.exceptions import ImmediateHttpResponse
 from allauth.socialaccount.adapter import DefaultSocialAccountAdapter
 from allauth.socialaccount.models import SocialApp
+from django.conf import settings
 from django.core.exceptions import ValidationError
 from django.db import transaction
 from django.http import Http404
@@ -77,6 +79,18 @@ class AccountAdapter(DefaultAccountAdapter):
             user.save()
             welcome(request, user)
         return user
+
+    def get_client_ip(self, request: TenantRequest) -> str:
+        """The address that trusted proxies vouch for; rates and the list of sessions go by it."""
+        return request.client_ip
+
+    def get_from_email(self) -> str:
+        """Letters come from the storefront, by the installation's mailbox."""
+        return formataddr((self.request.storefront.name, parseaddr(settings.DEFAULT_FROM_EMAIL)[1]))
+
+    def format_email_subject(self, subject: str) -> str:
+        """Begin with the storefront's name; allauth would write the Host header there."""
+        return f"[{self.request.storefront.name}] {subject}"
 
     def get_email_confirmation_url(self, request: TenantRequest, emailconfirmation: Any) -> str:
         """Confirmation links on the storefront's own domain."""

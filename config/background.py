@@ -1,9 +1,14 @@
 """The background work of an embedded installation: Celery's worker and beat, as threads of the one server process.
 
 Promise: it starts when the server has started and stops when the server stops; the queue in memory may lose a doorbell,
-never work, because the outbox rows are the truth and the sweep takes what was forgotten.
+never work, because the outbox rows are the truth and the sweep takes what was forgotten. A server whose ``up`` was
+killed stops too, so that it never keeps the port from the next start.
 """
 
+import multiprocessing
+import os
+import signal
+import threading
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
@@ -23,6 +28,8 @@ class Background:
 
     def start(self) -> None:
         """Begin taking tasks and ringing schedules."""
+        if parent := multiprocessing.parent_process():
+            threading.Thread(target=_follow, args=(parent,), name="follow-parent", daemon=True).start()
         self._running.enter_context(
             start_worker(app, pool="threads", concurrency=2, perform_ping_check=False, loglevel=settings.LOG_LEVEL)
         )
@@ -34,3 +41,9 @@ class Background:
     def stop(self) -> None:
         """Finish what runs and take no more."""
         self._running.close()
+
+
+def _follow(parent: Any) -> None:
+    """Stop in good order once the process that started us is gone, however it went."""
+    parent.join()
+    os.kill(os.getpid(), signal.SIGTERM)

@@ -19,7 +19,21 @@ from config import installation
 
 BASE_DIR = Path(__file__).resolve().parent.parent
 environ.Env.read_env(BASE_DIR / ".env")
-env = environ.Env()
+
+
+class Environment(environ.Env):
+    """The environment, where a value of the wrong kind is one sentence that names the setting."""
+
+    def get_value(self, var: str, *how: Any, **kind: Any) -> Any:
+        """Read a value as what it should be."""
+        try:
+            return super().get_value(var, *how, **kind)
+        except ValueError as error:
+            message = f"{var} cannot be read: {error}"
+            raise ImproperlyConfigured(message) from error
+
+
+env = Environment()
 
 # --- Mode -------------------------------------------------------------------------------------------------------------
 
@@ -47,10 +61,26 @@ def secret(setting: str, kept_as: str) -> str:
             refuse(
                 setting, "is not set; production needs a secret of its own (manage.py new_secrets prints a fresh set)"
             )
-        if len(value) < 32 or value.lower().startswith(("change", "default", "insecure", "secret", "test", "example")):
+        if weak(value):
             refuse(setting, "is too weak or a placeholder; use at least 32 random characters")
         return value
     return value or installation.kept_secret(DATA_DIR, kept_as)
+
+
+def secrets_of(setting: str, kept_as: str) -> list[str]:
+    """Several secrets, newest first and separated by commas; each has to be as good as one alone."""
+    several = [part.strip() for part in secret(setting, kept_as).split(",")]
+    if PRODUCTION and any(weak(part) for part in several):
+        refuse(
+            setting, "holds an empty, weak or placeholder secret between its commas; each needs 32 random characters"
+        )
+    return several
+
+
+def weak(value: str) -> bool:
+    """Whether a secret could be guessed or was left as it came."""
+    placeholders = ("change", "default", "insecure", "secret", "test", "example")
+    return len(value) < 32 or len(set(value)) < 8 or value.lower().startswith(placeholders)
 
 
 DATA_DIR = Path(env.str("DATA_DIR", str(BASE_DIR / "var")))
@@ -64,8 +94,8 @@ if PRODUCTION and DEBUG:
 SECRET_KEY = secret("SECRET_KEY", "secret_key")
 SECRET_KEY_FALLBACKS = env.list("SECRET_KEY_FALLBACKS", default=[])
 # Newest first, comma separated: for hashes of API keys, and the seal on credentials. Older ones stay until rotated out.
-API_KEY_PEPPERS = [pepper.strip() for pepper in secret("API_KEY_PEPPERS", "api_key_pepper").split(",")]
-ENCRYPTION_KEYS = [key.strip() for key in secret("ENCRYPTION_KEYS", "encryption_key").split(",")]
+API_KEY_PEPPERS = secrets_of("API_KEY_PEPPERS", "api_key_pepper")
+ENCRYPTION_KEYS = secrets_of("ENCRYPTION_KEYS", "encryption_key")
 # What our own gateway shows the sandbox provider, which is mounted outside production only.
 SANDBOX_PROVIDER_KEY = installation.kept_secret(DATA_DIR, "sandbox_provider_key") if SANDBOX else ""
 
@@ -74,13 +104,13 @@ SANDBOX_PROVIDER_KEY = installation.kept_secret(DATA_DIR, "sandbox_provider_key"
 # The installation's own hosts. Storefronts bring theirs as rows; accounts.access decides and answers 421 to the rest,
 # so Django's own list stays open.
 PLATFORM_HOSTS = env.list("PLATFORM_HOSTS", default=[] if PRODUCTION else ["localhost", "127.0.0.1", "[::1]"])
-if PRODUCTION and (not PLATFORM_HOSTS or any("*" in host for host in PLATFORM_HOSTS)):
-    refuse("PLATFORM_HOSTS", "must name this installation's own hosts, without wildcards: gate.example.com")
+if PRODUCTION and (not PLATFORM_HOSTS or any("*" in host or "/" in host or host[:1] == "." for host in PLATFORM_HOSTS)):
+    refuse("PLATFORM_HOSTS", "must name this installation's own hosts, without wildcard or scheme: gate.example.com")
 ALLOWED_HOSTS = ["*"]
 PUBLIC_SCHEME = env.str("PUBLIC_SCHEME", "https" if PRODUCTION else "http")
 PUBLIC_PORT = env.int("PUBLIC_PORT", 0)  # appended to links when it is not the scheme's own
 # Only these may tell us a client's address (X-Forwarded-For) and country (COUNTRY_HEADER).
-TRUSTED_PROXIES = [ipaddress.ip_network(network) for network in env.list("TRUSTED_PROXIES", default=[])]
+TRUSTED_PROXIES = env.list("TRUSTED_PROXIES", cast=ipaddress.ip_network, default=[])
 COUNTRY_HEADER = env.str("COUNTRY_HEADER", "")
 CORS_ALLOWED_ORIGINS = env.list("CORS_ALLOWED_ORIGINS", default=[])
 CORS_URLS_REGEX = r"^/(api|v1|v1beta|ai-proxy|models|user)/"
@@ -168,6 +198,8 @@ _embedded_database = f"sqlite:///{DATA_DIR / env.str('DB_NAME', 'tollgate.db')}"
 if PRODUCTION and not env.str("DATABASE_URL", ""):
     refuse("DATABASE_URL", "is not set; production keeps its books in PostgreSQL: postgres://user:password@host/name")
 DATABASES: dict[str, dict[str, Any]] = {"default": env.db_url("DATABASE_URL", default=_embedded_database)}
+if "ENGINE" not in DATABASES["default"]:
+    refuse("DATABASE_URL", "is not the address of a database: postgres://user:password@host/name")
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 if DATABASES["default"]["ENGINE"].endswith("sqlite3"):
     DATABASES["default"]["TEST"] = {"NAME": DATA_DIR / "test.db"}  # a file, as in life: threads share it, tests copy it

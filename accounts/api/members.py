@@ -2,6 +2,7 @@
 
 from typing import Any, ClassVar
 
+from django.db import transaction
 from django.utils import timezone
 from drf_spectacular.utils import extend_schema
 from rest_framework import exceptions
@@ -64,10 +65,11 @@ class MemberView(OrganizationView):
         member = self._member(member_id)
         changes = self.read(serializers.MemberPatch)
         role = changes.pop("role", None)
-        if changes:
-            member = members.set_caps(self.seat, member, source=self.source, **changes)
-        if role is not None:
-            member = members.change_role(self.seat, member, role=Role(role), source=self.source)
+        with transaction.atomic():  # a role that is refused takes the caps back with it
+            if changes:
+                member = members.set_caps(self.seat, member, source=self.source, **changes)
+            if role is not None:
+                member = members.change_role(self.seat, member, role=Role(role), source=self.source)
         return Response(serializers.MemberShown(member).data)
 
     @extend_schema(

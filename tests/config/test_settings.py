@@ -32,7 +32,7 @@ def names_read() -> set[str]:
             from_env = (
                 isinstance(called, ast.Attribute) and isinstance(called.value, ast.Name) and called.value.id == "env"
             )
-            if from_env or (isinstance(called, ast.Name) and called.id == "secret"):
+            if from_env or (isinstance(called, ast.Name) and called.id in {"secret", "secrets_of"}):
                 names.add(node.args[0].value)
     provider_names = re.findall(r'"([A-Z]+_API_KEY)"', (ROOT / "config" / "settings.py").read_text())
     return (
@@ -82,11 +82,22 @@ def test_production_starts_with_everything_set():
         ("SECRET_KEY", "short"),
         ("API_KEY_PEPPERS", None),
         ("API_KEY_PEPPERS", "   "),
+        ("API_KEY_PEPPERS", f",{STRONG}"),
+        ("API_KEY_PEPPERS", f"short,{STRONG}"),
+        ("API_KEY_PEPPERS", "ab" * 20),
         ("ENCRYPTION_KEYS", None),
         ("PLATFORM_HOSTS", None),
         ("PLATFORM_HOSTS", "*"),
         ("PLATFORM_HOSTS", "gate.example.com,*.example.com"),
+        ("PLATFORM_HOSTS", ".example.com"),
+        ("PLATFORM_HOSTS", "https://gate.example.com"),
         ("DATABASE_URL", None),
+        ("DATABASE_URL", "nonsense"),
+        ("TRUSTED_PROXIES", "the proxy"),
+        ("TRUSTED_PROXIES", "10.0.0.1/8"),
+        ("PUBLIC_PORT", "https"),
+        ("WEB_CONCURRENCY", "many"),
+        ("ADMIN_ID_LIST", "me"),
         ("EMAIL_URL", None),
         ("DEBUG", "true"),
     ],
@@ -109,3 +120,17 @@ def test_production_refuses_several_workers_without_redis():
 
 def test_an_unknown_mode_is_refused():
     assert "TOLLGATE_MODE" in start(TOLLGATE_MODE="prod").stderr
+
+
+def test_fresh_secrets_can_be_had_where_production_refuses_to_start_without_them():
+    finished = subprocess.run(
+        [sys.executable, "manage.py", "new_secrets"],
+        cwd=ROOT,
+        env={"PATH": os.environ["PATH"], "TOLLGATE_MODE": "production"},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert finished.returncode == 0, finished.stderr
+    fresh = dict(line.split("=", 1) for line in finished.stdout.splitlines())
+    assert start(**fresh).stdout.strip() == "started"

@@ -41,6 +41,7 @@ class Command(BaseCommand):
         made = opening.open_shop()
         connections.close_all()
         shown_host = "127.0.0.1" if host in {"0.0.0.0", "::", ""} else host  # noqa: S104 - compared, not bound
+        shown_host = f"[{shown_host}]" if ":" in shown_host else shown_host
         _announce(shown_host, port)
         greeting = threading.Thread(target=self._greet, args=(f"http://{shown_host}:{port}", made), daemon=True)
         greeting.start()
@@ -104,6 +105,9 @@ def serve(host: str, port: int) -> None:
 
 def _claim(host: str, port: int) -> None:
     """Refuse a port that is taken, or an address that is not ours, before anything is started."""
+    if not port:
+        message = "--port 0 would be any port; choose one that people can be told"
+        raise CommandError(message)
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     with socket.socket(family, socket.SOCK_STREAM) as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)

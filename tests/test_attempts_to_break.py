@@ -1,0 +1,244 @@
+"""Attempts of a stranger, a customer and a careless client to break the house; each one has to fail."""
+
+import ipaddress
+import os
+import socket
+import subprocess
+import sys
+import time
+import urllib.request
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+from django.conf import settings
+from django.core import mail
+from django.test import Client
+from django.urls import reverse
+
+from accounts.models import Membership
+from tests import factories
+
+HOST = "localhost"
+
+
+def visitor(user: Any = None, host: str = HOST, **extra: Any) -> Client:
+    client = Client(HTTP_HOST=host, raise_request_exception=False, **extra)
+    if user is not None:
+        client.force_login(user)
+    return client
+
+
+# --- Addresses and rates ---
+
+
+def test_customers_behind_one_trusted_proxy_do_not_share_a_rate(shop: Any, settings: Any) -> None:
+    settings.TRUSTED_PROXIES = [ipaddress.ip_network("10.0.0.0/8")]
+    settings.ACCOUNT_RATE_LIMITS = {**settings.ACCOUNT_RATE_LIMITS, "login": "3/m/ip"}
+    client = visitor(REMOTE_ADDR="10.0.0.1")
+    statuses = [
+        client.post(
+            reverse("account_login"),
+            {"login": f"nobody{number}@example.com", "password": "wrong"},
+            headers={"X-Forwarded-For": f"198.51.100.{number}"},
+        ).status_code
+        for number in range(12)
+    ]
+    assert 429 not in statuses
+
+
+def test_a_made_up_forwarded_address_buys_no_further_guess(shop: Any, settings: Any) -> None:
+    settings.ACCOUNT_RATE_LIMITS = {**settings.ACCOUNT_RATE_LIMITS, "login": "3/m/ip"}
+    client = visitor(REMOTE_ADDR="203.0.113.9")
+    statuses = [
+        client.post(
+            reverse("account_login"),
+            {"login": f"nobody{number}@example.com", "password": "wrong"},
+            headers=dict.fromkeys(("X-Forwarded-For", "X-Real-IP", "CF-Connecting-IP"), f"198.51.100.{number}"),
+        ).status_code
+        for number in range(5)
+    ]
+    assert statuses == [200, 200, 200, 429, 429]
+
+
+def test_guesses_at_one_account_are_counted_whatever_its_spelling(shop: Any, alice: Any) -> None:
+    answers = []
+    for number in range(8):
+        name = "alice"[:number].upper() + "alice"[number:] + "@example.com"
+        client = visitor(REMOTE_ADDR=f"203.0.113.{number}")
+        answers.append(client.post(reverse("account_login"), {"login": name, "password": "wrong"}))
+    assert b"Too many" in answers[-1].content
+
+
+def test_sessions_remember_the_customers_address_and_not_the_proxys(shop: Any, alice: Any, settings: Any) -> None:
+    settings.TRUSTED_PROXIES = [ipaddress.ip_network("10.0.0.0/8")]
+    client = visitor(REMOTE_ADDR="10.0.0.1")
+    client.post(
+        reverse("account_login"),
+        {"login": "alice@example.com", "password": factories.PASSWORD},
+        headers={"X-Forwarded-For": "198.51.100.7"},
+    )
+    assert [session.ip for session in alice.usersession_set.all()] == ["198.51.100.7"]
+
+
+# --- All or nothing ---
+
+
+def test_a_refused_change_of_a_member_changes_nothing(organization: Any, bob: Any) -> None:
+    admin = factories.make_user("admin@example.com")
+    factories.make_membership(organization, admin, role="admin")
+    member = Membership.objects.of(organization).get(user=bob)
+    answer = visitor(admin).patch(
+        f"/api/v1/organizations/{organization.public_id}/members/{member.public_id}",
+        {"cap_day_usd": "5.00", "role": "admin"},
+        content_type="application/json",
+    )
+    assert answer.status_code == 403, answer.content
+    member.refresh_from_db()
+    assert member.cap_day_nano is None
+
+
+# --- Letters ---
+
+
+def test_nothing_in_a_letter_comes_from_the_host_header(shop: Any, alice: Any) -> None:
+    for path, form in (
+        (reverse("account_reset_password"), {"email": "alice@example.com"}),
+        (reverse("account_signup"), {"email": "new@example.com", "password1": "a very long pass phrase"}),
+        (reverse("account_signup"), {"email": "alice@example.com", "password1": "a very long pass phrase"}),
+        (reverse("account_request_login_code"), {"email": "alice@example.com"}),
+        (reverse("account_reset_password"), {"email": "stranger@example.com"}),
+    ):
+        visitor(host="localhost:6666").post(path, form)
+    assert len(mail.outbox) >= 4
+    for letter in mail.outbox:
+        assert "6666" not in letter.message().as_string()
+        assert "localhost" not in letter.subject
+
+
+# --- Redirects ---
+
+
+@pytest.mark.parametrize(
+    "target",
+    [
+        "https://evil.example/",
+        "//evil.example/",
+        "/\\evil.example/",
+        "http:///evil.example",
+        "javascript:alert(1)",
+        "https:evil.example",
+        "\thttps://evil.example",
+    ],
+)
+def test_signing_in_leads_nowhere_else(shop: Any, alice: Any, target: str) -> None:
+    client = visitor()
+    answer = client.post(
+        reverse("account_login") + "?next=x",
+        {"login": "alice@example.com", "password": factories.PASSWORD, "next": target},
+    )
+    assert answer.headers["Location"] == "/app/"
+    page = visitor().get(reverse("account_login"), {"next": target})
+    assert page.status_code == 200
+    signed = visitor(alice)
+    for name in ("account_login", "account_signup", "account_logout", "account_reauthenticate"):
+        answer = signed.get(reverse(name), {"next": target})
+        assert "evil" not in answer.headers.get("Location", "")
+    answer = visitor(alice).post(reverse("account_logout"), {"next": target})
+    assert "evil" not in answer.headers.get("Location", "")
+    answer = visitor().get("/admin/login/", {"next": target})
+    assert not answer.headers.get("Location", "").startswith(("http", "//"))
+
+
+# --- Caches ---
+
+
+def test_no_page_of_a_signed_in_person_may_be_kept_by_a_cache(organization: Any, alice: Any) -> None:
+    key, _ = factories.make_key(organization)
+    client = visitor(alice)
+    home = f"/app/{organization.slug}/"
+    kept = {}
+    for path in (
+        "/app/",
+        home,
+        f"{home}keys/",
+        f"{home}keys/new/",
+        f"{home}keys/{key.public_id}/",
+        f"{home}members/",
+        f"{home}settings/",
+        "/app/account/",
+        "/app/new/",
+        "/app/nobodys/",
+        reverse("account_email"),
+        reverse("mfa_index"),
+        reverse("usersessions_list"),
+        reverse("account_change_password"),
+        "/",
+        "/terms",
+        "/docs",
+        "/api/v1/me",
+    ):
+        answer = client.get(path)
+        policy = answer.headers.get("Cache-Control", "")
+        if not ("no-store" in policy and "private" in policy):
+            kept[path] = (answer.status_code, policy)
+    assert kept == {}
+
+
+# --- The one command ---
+
+
+@contextmanager
+def an_installation(folder: Path, *, host: str = "127.0.0.1") -> Iterator[tuple[subprocess.Popen[str], str]]:
+    """``manage.py up`` in a folder of its own, from its greeting on."""
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    with socket.socket(family) as free:
+        free.bind((host, 0))
+        port = free.getsockname()[1]
+    environment = {"PATH": os.environ["PATH"], "DATA_DIR": str(folder), "LOG_LEVEL": "WARNING"}
+    with subprocess.Popen(
+        [sys.executable, "manage.py", "up", "--host", host, "--port", str(port)],
+        cwd=settings.BASE_DIR,
+        env=environment,
+        stdout=subprocess.PIPE,
+        text=True,
+    ) as up:
+        assert up.stdout is not None
+        try:
+            address = next(line.split()[-1] for line in up.stdout if "is open" in line)
+            yield up, address
+        finally:
+            up.terminate()
+
+
+@pytest.mark.slow
+def test_a_killed_installation_gives_its_port_back(tmp_path: Path) -> None:
+    with an_installation(tmp_path) as (up, address):
+        port = int(address.rpartition(":")[2])
+        up.kill()
+        deadline = time.monotonic() + 20
+        while not _free(port):
+            assert time.monotonic() < deadline, "the server outlived the command that started it"
+            time.sleep(0.1)
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not socket.has_dualstack_ipv6(), reason="this machine has no IPv6")
+def test_an_installation_on_an_ipv6_address_greets_with_an_address_that_works(tmp_path: Path) -> None:
+    with (
+        an_installation(tmp_path, host="::1") as (_, address),
+        urllib.request.urlopen(f"{address}/health", timeout=5) as answer,  # noqa: S310 - what our own command printed
+    ):
+        assert answer.status == 200
+
+
+def _free(port: int) -> bool:
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind(("127.0.0.1", port))
+        except OSError:
+            return False
+        return True
