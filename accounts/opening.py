@@ -23,6 +23,7 @@ class Opening:
 
     storefront: Storefront
     operator_password: str | None
+    organization: Organization | None
     key_secret: str | None
 
 
@@ -31,7 +32,8 @@ def open_shop() -> Opening:
     """Make what is missing."""
     storefront = default_storefront()
     operator, password = _operator()
-    return Opening(storefront, password, _first_key(storefront, operator))
+    organization, secret = _first_key(storefront, operator)
+    return Opening(storefront, password, organization, secret)
 
 
 def default_storefront() -> Storefront:
@@ -53,9 +55,9 @@ def _operator() -> tuple[User, str | None]:
     return operator, password
 
 
-def _first_key(storefront: Storefront, operator: User) -> str | None:
+def _first_key(storefront: Storefront, operator: User) -> tuple[Organization | None, str | None]:
     if Organization.objects.filter(storefront=storefront).exists():
-        return None
+        return None, None
     organization = organizations.create(
         storefront=storefront, owner=operator, name="First workspace", source=trail.SYSTEM
     )
@@ -67,4 +69,4 @@ def _first_key(storefront: Storefront, operator: User) -> str | None:
         label="First key",
         source=trail.SYSTEM,
     )
-    return minted.secret
+    return organization, minted.secret

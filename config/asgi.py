@@ -20,6 +20,9 @@ except ImproperlyConfigured as error:
     message = f"tollgate: {error}"
     raise SystemExit(message) from None
 
+from gateway.doorway import front_for  # noqa: E402 - rooms can be imported only after Django is set up
+from gateway.service import Gateway  # noqa: E402
+
 
 def _sandbox_provider() -> Any:
     """The AI provider of embedded and test mode, as a world outside that happens to live at our address."""
@@ -34,6 +37,7 @@ def _sandbox_provider() -> Any:
 
 SANDBOX_PROVIDER = "/sandbox/provider/"
 provider = _sandbox_provider()
+gateway = Gateway()
 
 
 async def application(scope: Scope, receive: Receive, send: Send) -> None:
@@ -43,6 +47,8 @@ async def application(scope: Scope, receive: Receive, send: Send) -> None:
     elif scope["type"] == "http":
         if provider is not None and scope["path"].startswith(SANDBOX_PROVIDER):
             await provider({**scope, "root_path": SANDBOX_PROVIDER.rstrip("/")}, receive, send)
+        elif scope["method"] == "POST" and gateway.express and (front := front_for(scope["path"])):
+            await gateway.express(scope, receive, send, front)
         else:
             await pages(scope, receive, send)
     else:  # no sockets yet: refuse the handshake instead of breaking on it
@@ -53,10 +59,12 @@ async def _live(receive: Receive, send: Send) -> None:
     """Start and stop with the server."""
     background = _background()
     await receive()  # lifespan.startup
+    await gateway.start()
     if background:
         await asyncio.to_thread(background.start)
     await send({"type": "lifespan.startup.complete"})
     await receive()  # lifespan.shutdown
+    await gateway.stop()
     if background:
         await asyncio.to_thread(background.stop)
     await send({"type": "lifespan.shutdown.complete"})

@@ -7,12 +7,14 @@
     │   │   ├── UnknownField        400  a field nobody on this path understands
     │   │   ├── Inexpressible       400  the model's provider has no word for this field
     │   │   └── PromptTooLong       400  more than the model can read
+    │   ├── KeyMissing              422  no key at all was sent
     │   ├── KeyRefused              401
     │   ├── PaymentRequired         402  InsufficientCredits, KeyBudgetExceeded, AccountInDebt
     │   ├── NotAllowed              403  ContentBlocked
     │   ├── ModelNotFound           404
     │   ├── Conflict                409
     │   ├── TooLarge                413
+    │   ├── NotServedHere           421  no shop answers on this host
     │   ├── UnsupportedType         415
     │   └── RateLimited             429  tells when to come back
     └── Failed                      the client did nothing wrong
@@ -89,6 +91,13 @@ class KeyRefused(Refused):
     code = "invalid_api_key"
 
 
+class KeyMissing(Refused):
+    """No key at all was sent."""
+
+    status = 422
+    code = "missing_api_key"
+
+
 class PaymentRequired(Refused):
     """The money for this call is not there."""
 
@@ -146,6 +155,13 @@ class TooLarge(Refused):
 
     status = 413
     code = "request_too_large"
+
+
+class NotServedHere(Refused):
+    """No shop answers on this host."""
+
+    status = 421
+    code = "unknown_host"
 
 
 class UnsupportedType(Refused):

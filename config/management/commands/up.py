@@ -13,14 +13,19 @@ from django.conf import settings
 from django.core.management import call_command
 from django.core.management.base import BaseCommand, CommandError
 from django.db import connection, connections
+from django.utils import timezone
 from granian import Granian
 from granian.constants import Interfaces
 from granian.log import LogLevels
 
-from accounts import opening
+from accounts import opening, trail
+from billing.wallets import credit
+from gateway.seed import stock
 
 PATIENCE_S = 60
 DRAIN_S = 60
+FIRST_CREDIT_NANO = 5_000_000_000
+FIRST_CALL = '{"model": "sandbox-standard", "messages": [{"role": "user", "content": "Say hello"}]}'
 
 
 class Command(BaseCommand):
@@ -39,6 +44,9 @@ class Command(BaseCommand):
         _claim(host, port)
         call_command("migrate", interactive=False, verbosity=0)
         made = opening.open_shop()
+        stock(made.storefront, sandbox_url=f"http://127.0.0.1:{port}/sandbox/provider", now=timezone.now())
+        if made.organization is not None:
+            credit(made.organization, FIRST_CREDIT_NANO, "Play money of the sandbox", trail.SYSTEM)
         connections.close_all()
         shown_host = "127.0.0.1" if host in {"0.0.0.0", "::", ""} else host  # noqa: S104 - compared, not bound
         shown_host = f"[{shown_host}]" if ":" in shown_host else shown_host
@@ -64,7 +72,8 @@ class Command(BaseCommand):
                 f"  First API key        {made.key_secret}",
                 "",
                 "  Try it:",
-                f'  curl -s {address}/api/v1/me -H "Authorization: Bearer {made.key_secret}"',
+                f'  curl -s {address}/v1/chat/completions -H "Authorization: Bearer {made.key_secret}" \\',
+                f"    -H 'Content-Type: application/json' -d '{FIRST_CALL}'",
             ]
         if made.operator_password or made.key_secret:
             lines += ["", "  Password and key are shown this once; only their hashes are kept."]

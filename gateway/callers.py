@@ -1,0 +1,144 @@
+"""Who calls: what a key may do, kept in memory for as long as its organization's epoch stands.
+
+Promise: a view is never trusted on its own. Whatever reserves money names the epoch the view was read at, and the
+ledger refuses it as stale when anything about the organization has changed since; then it is read again. The epoch is
+read first and everything else after it, so a change in between can only make a view too old, never too new.
+"""
+
+from collections import OrderedDict
+from dataclasses import dataclass
+from datetime import datetime
+
+from asgiref.sync import sync_to_async
+from django.db import connections
+from django.db.models import Q
+
+from accounts import keys, networks
+from accounts.models import ApiKey, Membership, Organization
+from accounts.models.bounds import RateLimits, SpendCaps
+from accounts.models.keys import KeyKind
+from accounts.models.organizations import Standing
+from billing import pricebook
+from billing.models import Wallet
+from billing.operations import Cap
+from billing.pricing import Modifiers
+from gateway.errors import KeyRefused, NotAllowed
+from gateway.limits import Scope
+
+REMEMBERED = 100_000
+UNKNOWN = "This API key is not known here, or it has ended."
+
+
+@dataclass(frozen=True, slots=True)
+class Caller:
+    """One key, ready to be judged."""
+
+    key: int
+    label: str
+    masked: str
+    organization: int
+    storefront: int
+    user: int
+    epoch: int
+    plan: str
+    modifiers: Modifiers
+    caps: tuple[Cap, ...] = ()
+    scopes: tuple[Scope, ...] = ()
+    allowed_models: tuple[str, ...] = ()
+    allowed_networks: tuple[str, ...] = ()
+    expires_at: datetime | None = None
+
+
+class Callers:
+    """The views of one process."""
+
+    def __init__(self) -> None:
+        self._known: OrderedDict[str, Caller] = OrderedDict()
+
+    async def find(self, secret: str, *, storefront: int, ip_address: str, now: datetime) -> Caller:
+        """The caller behind a secret, if the key may be used at this shop from this address."""
+        if not keys.well_formed(secret):
+            raise KeyRefused("This API key is not well-formed; a character may have been lost when it was copied.")
+        name = keys.hashes(secret)[0]
+        caller = self._known.get(name)
+        if caller is None:
+            caller = await sync_to_async(_load, thread_sensitive=False)(secret, now)
+            self._remember(name, caller)
+        if caller.storefront != storefront or (caller.expires_at is not None and caller.expires_at <= now):
+            raise KeyRefused(UNKNOWN)
+        if not networks.allow(list(caller.allowed_networks), ip_address):
+            raise KeyRefused("This API key may not be used from your address.")
+        return caller
+
+    def forget(self, secret: str) -> None:
+        """Drop a view that has turned out to be stale."""
+        self._known.pop(keys.hashes(secret)[0], None)
+
+    def _remember(self, name: str, caller: Caller) -> None:
+        self._known[name] = caller
+        while len(self._known) > REMEMBERED:
+            self._known.popitem(last=False)
+
+
+def _load(secret: str, now: datetime) -> Caller:
+    try:
+        return load(secret, now=now)
+    finally:
+        connections.close_all()
+
+
+def load(secret: str, *, now: datetime) -> Caller:
+    """Read a caller from the database."""
+    found = ApiKey.unscoped.filter(secret_hash__in=keys.hashes(secret)).values_list("pk", "organization").first()
+    epoch = Wallet.unscoped.filter(organization=found[1]).values_list("epoch", flat=True).first() if found else None
+    key = (
+        ApiKey.unscoped.filter(keys.usable(now), Q(pk=found[0] if found else None), created_by__is_active=True)
+        .select_related("organization__storefront")
+        .first()
+    )
+    if key is None or epoch is None or key.organization is None:
+        raise KeyRefused(UNKNOWN)
+    if key.kind != KeyKind.INFERENCE:
+        raise NotAllowed("This key runs the management API; make an inference key for calls.")
+    if key.organization.standing != Standing.ACTIVE:
+        raise NotAllowed("This organization is suspended; write to support.")
+    return _caller(key, key.organization, epoch)
+
+
+def _caller(key: ApiKey, organization: Organization, epoch: int) -> Caller:
+    member = Membership.unscoped.filter(organization=organization, user=key.created_by_id).first()
+    plan, modifiers = pricebook.terms_of(organization)
+    bounds: list[tuple[str, int, SpendCaps]] = [("key", key.pk, key), ("organization", organization.pk, organization)]
+    if member is not None:
+        bounds.append(("member", member.pk, member))
+    limits: list[tuple[str, RateLimits]] = [(f"key:{key.pk}", key), ("organization", organization)]
+    return Caller(
+        key=key.pk,
+        label=key.label,
+        masked=key.masked,
+        organization=organization.pk,
+        storefront=organization.storefront_id,
+        user=key.created_by_id,
+        epoch=epoch,
+        plan=plan,
+        modifiers=modifiers,
+        caps=tuple(cap for scope in bounds for cap in _caps(*scope)),
+        scopes=tuple(scope for scope in (_scope(name, row) for name, row in limits) if not scope.is_open),
+        allowed_models=tuple(key.allowed_models),
+        allowed_networks=tuple(key.allowed_networks),
+        expires_at=key.expires_at,
+    )
+
+
+def _caps(kind: str, scope_id: int, row: SpendCaps) -> list[Cap]:
+    limits = {"day": row.cap_day_nano, "month": row.cap_month_nano, "total": row.cap_total_nano}
+    return [Cap(kind, scope_id, window, limit) for window, limit in limits.items() if limit is not None]
+
+
+def _scope(name: str, row: RateLimits) -> Scope:
+    return Scope(
+        name,
+        requests=(row.requests_per_minute, row.requests_per_hour, row.requests_per_day),
+        tokens=(row.tokens_per_minute, row.tokens_per_hour, row.tokens_per_day),
+        concurrent=row.concurrent_requests,
+    )

@@ -1,0 +1,281 @@
+"""Which models an organization may call, by which routes, and at what price; one picture of it in each process.
+
+Promise: a call sees one consistent picture, at most ``REFRESH_S`` old; what has no route with a credential, or no
+price, is not sold; a model is found by its exact name and nothing else. The picture is read whole, outside every call.
+"""
+
+import asyncio
+import fnmatch
+import logging
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+
+from asgiref.sync import sync_to_async
+from django.db import connections
+from django.utils import timezone
+
+from accounts.access import host_name
+from accounts.models import Storefront, StorefrontDomain
+from billing.models.plans import CostCardVersion, PlanVersion
+from billing.pricing import Card, Plan, Rates, Unpriced
+from gateway.errors import ModelNotFound
+from gateway.models import AIModel, Credential, Provider, Route
+from gateway.routing import Candidate
+from gateway.upstream import Timeouts
+
+REFRESH_S = 1.0
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Serving:
+    """One route with everything needed to ask there."""
+
+    route: int
+    provider: str
+    kind: str
+    base_url: str
+    upstream_model: str
+    credential: int
+    secret: str = field(repr=False)
+    priority: int = 100
+    weight: int = 1
+    is_private: bool = False
+    is_sandbox: bool = False
+    drain_s: int = 30
+    drain_bytes: int = 1_000_000
+    timeouts: Timeouts = field(default=Timeouts())
+
+    @property
+    def candidate(self) -> Candidate:
+        """What routing weighs."""
+        return Candidate(self.route, self.priority, self.weight)
+
+
+@dataclass(frozen=True, slots=True)
+class Offer:
+    """A name on the price list, and who serves it."""
+
+    slug: str
+    name: str
+    vendor: str
+    purpose: str
+    context_tokens: int
+    max_output_tokens: int
+    default_output_tokens: int
+    servings: tuple[Serving, ...]
+    created: int
+    is_sandbox: bool = False
+    served_as: str = ""
+    hidden_in: frozenset[int] = frozenset()
+
+    def serving(self, route: int) -> Serving:
+        """The route of that number."""
+        return next(serving for serving in self.servings if serving.route == route)
+
+
+@dataclass(frozen=True, slots=True)
+class Priced:
+    """What prices a call: rates made ready, and the versions to pin beside it."""
+
+    rates: Rates
+    plan_version: int
+    card_version: int | None
+
+
+@dataclass(slots=True)
+class Picture:
+    """Everything at one moment."""
+
+    taken_at: datetime
+    hosts: Mapping[str, int]
+    default_storefront: int | None
+    offers: Mapping[str, Offer]
+    plans: Mapping[tuple[int, str], tuple[int, Plan]]
+    cards: Mapping[tuple[str, str], tuple[int, Card]]
+    _rates: dict[tuple[int, int | None, str], Rates] = field(default_factory=dict)
+
+    def offer(self, slug: str, *, storefront: int, allowed: Sequence[str] = ()) -> Offer:
+        """The model of exactly this name, if this key may call it here."""
+        offer = self.offers.get(slug)
+        if offer is None or storefront in offer.hidden_in or not _allowed(slug, allowed):
+            message = f"There is no model {slug[:120]!r} here; GET /v1/models lists those you may call."
+            raise ModelNotFound(message, param="model")
+        return offer
+
+    def listed(self, *, storefront: int, plan: str, allowed: Sequence[str] = ()) -> list[Offer]:
+        """What this key may call, and what has a price."""
+        return [
+            offer
+            for offer in self.offers.values()
+            if storefront not in offer.hidden_in
+            and _allowed(offer.slug, allowed)
+            and self._sold(offer, storefront, plan)
+        ]
+
+    def price(self, offer: Offer, serving: Serving, *, storefront: int, plan: str) -> Priced:
+        """The rates of a route under a plan; what nobody has priced is not found."""
+        plan_version, body = self.plans.get((storefront, plan), (0, None))
+        if body is None:
+            message = "This shop has no prices yet; its operator publishes a plan first."
+            raise ModelNotFound(message, param="model")
+        card_version, card = self.cards.get((serving.provider, serving.upstream_model), (None, None))
+        sold_as = offer.served_as or offer.slug
+        key = (plan_version, card_version, sold_as)
+        rates = self._rates.get(key)
+        if rates is None:
+            try:
+                rates = Rates.of(plan=body, card=card, model=sold_as)
+            except Unpriced as error:
+                message = f"The model {offer.slug!r} has no price here, and nothing is sold without one."
+                raise ModelNotFound(message, param="model") from error
+            self._rates[key] = rates
+        return Priced(rates, plan_version, card_version)
+
+    def _sold(self, offer: Offer, storefront: int, plan: str) -> bool:
+        try:
+            for serving in offer.servings:
+                self.price(offer, serving, storefront=storefront, plan=plan)
+        except ModelNotFound:
+            return False
+        return bool(offer.servings)
+
+
+def _allowed(slug: str, patterns: Sequence[str]) -> bool:
+    return not patterns or any(fnmatch.fnmatchcase(slug, pattern) for pattern in patterns)
+
+
+# --- Reading it -------------------------------------------------------------------------------------------------------
+
+
+def take_picture(now: datetime, before: Picture | None = None) -> Picture:
+    """Read everything; bodies of versions that were read before are not parsed again."""
+    servings = _servings()
+    rows = list(AIModel.objects.filter(is_active=True).select_related("alias_of").prefetch_related("hidden_in"))
+    offers = {row.slug: _offer(row, servings.get(row.alias_of_id or row.pk, ())) for row in rows}
+    picture = Picture(
+        taken_at=now,
+        hosts={host_name(domain.host): domain.storefront_id for domain in StorefrontDomain.objects.all()},
+        default_storefront=Storefront.objects.filter(is_default=True).values_list("pk", flat=True).first(),
+        offers={slug: offer for slug, offer in offers.items() if offer.servings},
+        plans=_plans(now, before),
+        cards=_cards(now, before),
+    )
+    if before is not None and (before.plans, before.cards) == (picture.plans, picture.cards):
+        picture._rates = before._rates  # noqa: SLF001 - its own kind: rates made ready for the same versions
+    return picture
+
+
+def _offer(row: AIModel, servings: tuple[Serving, ...]) -> Offer:
+    limits = row.alias_of or row
+    return Offer(
+        slug=row.slug,
+        name=row.name,
+        vendor=row.vendor,
+        purpose=limits.purpose,
+        context_tokens=limits.context_tokens,
+        max_output_tokens=limits.max_output_tokens,
+        default_output_tokens=limits.default_output_tokens,
+        servings=servings,
+        created=int(row.created_at.timestamp()),
+        is_sandbox=limits.is_sandbox,
+        served_as=limits.slug if row.alias_of else "",
+        hidden_in=frozenset(storefront.pk for storefront in row.hidden_in.all()),
+    )
+
+
+def _servings() -> dict[int, tuple[Serving, ...]]:
+    """Routes that can be asked: active, of an active provider, with a credential."""
+    credentials: dict[int, Credential] = {}
+    for credential in Credential.objects.filter(is_active=True).order_by("weight", "-pk"):
+        credentials[credential.provider_id] = credential  # the heaviest, and the oldest of those, is written last
+    found: dict[int, list[Serving]] = {}
+    for route in Route.objects.filter(is_active=True, provider__is_active=True).select_related("provider"):
+        if route.provider_id in credentials:
+            serving = _serving(route, route.provider, credentials[route.provider_id])
+            found.setdefault(route.model_id, []).append(serving)
+    return {model: tuple(servings) for model, servings in found.items()}
+
+
+def _serving(route: Route, provider: Provider, credential: Credential) -> Serving:
+    return Serving(
+        route=route.pk,
+        provider=provider.slug,
+        kind=provider.kind,
+        base_url=provider.base_url,
+        upstream_model=route.upstream_model,
+        credential=credential.pk,
+        secret=credential.secret,
+        priority=route.priority,
+        weight=route.weight,
+        is_private=provider.may_be_private,
+        is_sandbox=provider.is_sandbox,
+        drain_s=provider.drain_s,
+        drain_bytes=provider.drain_bytes,
+        timeouts=Timeouts(
+            connect_s=provider.connect_timeout_ms / 1000,
+            first_byte_s=provider.first_byte_timeout_ms / 1000,
+            idle_s=provider.idle_timeout_ms / 1000,
+            total_s=provider.total_timeout_ms / 1000,
+        ),
+    )
+
+
+def _plans(now: datetime, before: Picture | None) -> dict[tuple[int, str], tuple[int, Plan]]:
+    known = dict(before.plans.values()) if before else {}
+    rows = PlanVersion.objects.filter(effective_from__lte=now).order_by("version")
+    newest = {(row.storefront_id, row.name): row for row in rows}
+    return {key: (row.pk, known.get(row.pk) or Plan.from_json(row.body)) for key, row in newest.items()}
+
+
+def _cards(now: datetime, before: Picture | None) -> dict[tuple[str, str], tuple[int, Card]]:
+    known = dict(before.cards.values()) if before else {}
+    rows = CostCardVersion.objects.filter(effective_from__lte=now).order_by("version")
+    newest = {(row.provider, row.model): row for row in rows}
+    return {key: (row.pk, known.get(row.pk) or Card.from_json(row.body)) for key, row in newest.items()}
+
+
+class Shelf:
+    """Holds the picture of this process and takes a new one every second."""
+
+    def __init__(self) -> None:
+        self._picture: Picture | None = None
+        self._refreshing: asyncio.Task[None] | None = None
+
+    @property
+    def picture(self) -> Picture:
+        """The newest picture."""
+        assert self._picture is not None, "start() comes first"
+        return self._picture
+
+    async def start(self) -> None:
+        """Take the first picture, and go on."""
+        await self.refresh()
+        self._refreshing = asyncio.create_task(self._keep_refreshing())
+
+    async def stop(self) -> None:
+        """Take no more."""
+        if self._refreshing is not None:
+            self._refreshing.cancel()
+            await asyncio.gather(self._refreshing, return_exceptions=True)
+
+    async def refresh(self) -> None:
+        """Take a picture now."""
+        self._picture = await sync_to_async(_take, thread_sensitive=False)(self._picture)
+
+    async def _keep_refreshing(self) -> None:
+        while True:
+            await asyncio.sleep(REFRESH_S)
+            try:
+                await self.refresh()
+            except Exception:  # whatever it is, the old picture serves until the next try
+                log.exception("the catalogue could not be read")
+
+
+def _take(before: Picture | None) -> Picture:
+    try:
+        return take_picture(timezone.now(), before)
+    finally:
+        connections.close_all()

@@ -1,0 +1,82 @@
+"""What a shop sells on its first day: the sandbox's models, at the prices of the reference model, under one plan.
+
+Promise: safe to run at every start; what is there is left alone, but for the sandbox's address, which follows the port.
+"""
+
+from datetime import datetime
+
+from django.conf import settings
+from django.db import transaction
+
+from accounts import trail
+from accounts.models import Storefront
+from billing import pricebook
+from billing.models.plans import CostCardVersion, PlanVersion
+from gateway.models import AIModel, Credential, Provider, Route
+
+SANDBOX = "sandbox"
+INPUT_USD, CACHED_USD, OUTPUT_USD = "3.00", "0.30", "15.00"
+MODELS = {
+    "sandbox-standard": ("Sandbox Standard", 200_000, 64_000),
+    "sandbox-mini": ("Sandbox Mini", 4_096, 1_024),
+    "sandbox-reasoning": ("Sandbox Reasoning", 200_000, 64_000),
+}
+
+
+@transaction.atomic
+def stock(storefront: Storefront, *, sandbox_url: str, now: datetime) -> None:
+    """Put the sandbox's models on the shelf, and a plan on the counter."""
+    provider, _ = Provider.objects.update_or_create(
+        slug=SANDBOX,
+        defaults={"base_url": sandbox_url},
+        create_defaults={
+            "name": "Sandbox",
+            "kind": SANDBOX,
+            "base_url": sandbox_url,
+            "is_sandbox": True,
+            "may_be_private": True,
+        },
+    )
+    if not provider.credentials.exists():
+        Credential.objects.create(
+            provider=provider, label="kept by this installation", secret=settings.SANDBOX_PROVIDER_KEY
+        )
+    for slug, (name, context, output) in MODELS.items():
+        _model(provider, slug, name, context, output, now)
+    if not PlanVersion.objects.filter(storefront=storefront, name=pricebook.DEFAULT_PLAN).exists():
+        pricebook.publish_plan(
+            storefront=storefront,
+            name=pricebook.DEFAULT_PLAN,
+            body={"method": "cost_plus", "percent": settings.TOKEN_MARKUP_PERCENTAGE},
+            effective_from=now,
+            note="The first plan: cost and a markup.",
+            source=trail.SYSTEM,
+        )
+
+
+def _model(provider: Provider, slug: str, name: str, context: int, output: int, now: datetime) -> None:
+    model, made = AIModel.objects.get_or_create(
+        slug=slug,
+        defaults={
+            "name": name,
+            "vendor": "Sandbox",
+            "is_sandbox": True,
+            "context_tokens": context,
+            "max_output_tokens": output,
+            "default_output_tokens": min(4_096, output),
+        },
+    )
+    if made:
+        Route.objects.create(model=model, provider=provider, upstream_model=slug)
+    if not CostCardVersion.objects.filter(provider=provider.slug, model=slug).exists():
+        rates = [
+            {"direction": "input", "price": INPUT_USD},
+            {"direction": "input", "cache": "read", "price": CACHED_USD},
+            {"direction": "output", "price": OUTPUT_USD},
+        ]
+        pricebook.publish_card(
+            body={"provider": provider.slug, "model": slug, "rates": rates},
+            effective_from=now,
+            note="What the reference model costs.",
+            source=trail.SYSTEM,
+        )

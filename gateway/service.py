@@ -1,0 +1,70 @@
+"""The gateway of one process: what it needs, started with the server and stopped after the last call was settled."""
+
+import asyncio
+import os
+from collections.abc import Callable
+
+from asgiref.sync import sync_to_async
+from django.conf import settings
+from django.db import connections
+
+from billing.commit import Committer
+from billing.leases import Lease
+from gateway.callers import Callers
+from gateway.calls import Desk
+from gateway.catalog import Shelf
+from gateway.express import Express
+from gateway.health import Health
+from gateway.limits import LocalLimiter, RedisLimiter
+from gateway.relay import Corridor
+from gateway.upstream import Upstream
+
+
+class Gateway:
+    """Start, answer, stop."""
+
+    def __init__(self) -> None:
+        self.express: Express | None = None
+        self.shelf = Shelf()
+        self._lease = Lease(f"gateway {os.getpid()}")
+        self._committer = Committer()
+        self._transport: Upstream | None = None
+        self._redis = RedisLimiter(settings.REDIS_URL) if settings.REDIS_URL else None
+        self._corridor: Corridor | None = None
+
+    async def start(self) -> None:
+        """Take the first picture of the catalogue and a lease on the books, and open the doors."""
+        await self.shelf.start()
+        await sync_to_async(_with_own_connection(self._lease.start), thread_sensitive=False)()
+        self._committer.start()
+        self._transport = Upstream()
+        desk = Desk(committer=self._committer, limiter=self._redis or LocalLimiter(), lease=self._lease)
+        self._corridor = Corridor(
+            shelf=self.shelf, callers=Callers(), desk=desk, health=Health(), transport=self._transport
+        )
+        self.express = Express(self._corridor)
+
+    async def stop(self) -> None:
+        """Close the doors, settle what lingers, give the lease back."""
+        self.express = None
+        if self._corridor is None or self._transport is None:
+            return
+        await self._corridor.close()
+        await self.shelf.stop()
+        await self._transport.close()
+        if self._redis is not None:
+            await self._redis.close()
+        await asyncio.to_thread(self._committer.stop)
+        await sync_to_async(_with_own_connection(self._lease.stop), thread_sensitive=False)()
+
+
+def _with_own_connection(work: Callable[[], None]) -> Callable[[], None]:
+    """Do something with the database in a passing thread, and leave no connection there."""
+
+    def run() -> None:
+        try:
+            work()
+        finally:
+            connections.close_all()
+
+    return run

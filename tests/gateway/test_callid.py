@@ -1,0 +1,31 @@
+from datetime import UTC, datetime
+
+from gateway.callid import EPOCH_MS, CallIds, first_id, moment_of
+
+
+def test_ids_grow_also_when_the_clock_steps_back():
+    times = iter([EPOCH_MS + 1000] * 3 + [EPOCH_MS + 10] * 3 + [EPOCH_MS + 2000])
+    ids = CallIds(5, clock=lambda: next(times))
+    made = [ids.new() for _ in range(7)]
+    assert made == sorted(set(made))
+
+
+def test_more_than_a_sequence_in_one_millisecond_goes_on_in_the_next():
+    ids = CallIds(5, clock=lambda: EPOCH_MS + 1000)
+    made = [ids.new() for _ in range(10_000)]
+    assert len(set(made)) == 10_000
+    assert made == sorted(made)
+
+
+def test_processes_do_not_meet():
+    clock = lambda: EPOCH_MS + 1000  # noqa: E731 - a clock that stands
+    first, second = CallIds(1, clock=clock), CallIds(2, clock=clock)
+    assert not {first.new() for _ in range(4096)} & {second.new() for _ in range(4096)}
+
+
+def test_an_id_knows_its_moment_and_fits_63_bits():
+    moment = datetime(2026, 12, 1, tzinfo=UTC)
+    assert moment_of(first_id(moment)) == moment
+    assert first_id(datetime(2090, 1, 1, tzinfo=UTC)) < 2**63
+    ids = CallIds(1023, clock=lambda: int(moment.timestamp() * 1000))
+    assert first_id(moment) <= ids.new()
