@@ -17,7 +17,13 @@ def test_months_run_over_the_end_of_the_year():
 
 def add_call(organization, moment):
     return Call.objects.create(
-        id=first_id(moment), organization=organization, created_at=moment, ended_at=moment, state="done", plan_version_id=1, endpoint="chat"
+        id=first_id(moment),
+        organization=organization,
+        created_at=moment,
+        ended_at=moment,
+        state="done",
+        plan_version_id=1,
+        endpoint="chat",
     )
 
 

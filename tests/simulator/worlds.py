@@ -59,7 +59,7 @@ class Child:
         self.status: int | None = None
 
     @staticmethod
-    def _live(story: Callable[[Callable[[str], None]], None], into: int) -> NoReturn:
+    def _live(story: Callable[[Callable[[str], object]], None], into: int) -> NoReturn:
         try:
             story(lambda line: os.write(into, f"{line}\n".encode()))
         except BaseException:  # noqa: BLE001 - the child ends here, whatever it was
@@ -114,7 +114,7 @@ def copied() -> Iterator[None]:
 def _outside(statement: str) -> None:
     from django.db import connection
 
-    with connection._nodb_cursor() as cursor:  # type: ignore[attr-defined]
+    with connection._nodb_cursor() as cursor:
         cursor.execute(statement)
 
 
