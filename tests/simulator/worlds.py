@@ -45,7 +45,7 @@ def world(engine: str) -> Iterator[None]:
 class Child:
     """A process forked from this one, on the same database, with connections of its own. ``read()`` is what it said."""
 
-    def __init__(self, story: Callable[[Callable[[str], None]], None]) -> None:
+    def __init__(self, story: Callable[[Callable[[str], object]], None]) -> None:
         from django.db import connections
 
         connections.close_all()  # a connection must not be shared between processes
