@@ -55,12 +55,14 @@ def open_for(organization: Organization) -> Wallet:
     return wallet
 
 
+@transaction.atomic
 def bump(organization: Organization) -> None:
     """Make every cached view of this organization old."""
+    wallet = Wallet.unscoped.filter(organization=organization)
+    wallet.update(epoch=F("epoch") + 1)
+    # Read when the wallet is ours: a suspension that was on its way while we waited for it must not be undone.
     standing = Organization.objects.values_list("standing", flat=True).get(pk=organization.pk)
-    Wallet.unscoped.filter(organization=organization).update(
-        epoch=F("epoch") + 1, suspended=standing != Standing.ACTIVE
-    )
+    wallet.update(suspended=standing != Standing.ACTIVE)
 
 
 @transaction.atomic
