@@ -17,7 +17,7 @@ from accounts.models.organizations import Standing
 from billing import ledger
 from billing.models import Account, Wallet
 from billing.models.ledger import NANO_USD, PRIORITIES, House, Kind
-from billing.operations import BadOperation, Credit, Credited, Lapse
+from billing.operations import BadOperation, Credit, Credited, Lapse, Posted
 from plumbing.identifiers import new_id
 
 SLICE = 100  # accounts in one transaction, so that no reserve waits long behind them
@@ -114,9 +114,10 @@ def credit(
 def lapse_expired(now: datetime) -> int:
     """Book what is left of grants whose time is over; what is held of them waits for its hold. Returns how many."""
     expired = Account.unscoped.filter(expires_at__lte=now, posted__gt=F("held")).order_by("pk")
-    lapsed = 0
-    while found := list(expired.values_list("pk", "organization_id")[:SLICE]):
+    lapsed = last = 0
+    while found := list(expired.filter(pk__gt=last).values_list("pk", "organization_id")[:SLICE]):
         with transaction.atomic():
-            ledger.apply(connection, [Lapse(account, organization) for account, organization in found], now)
-        lapsed += len(found)
+            verdicts = ledger.apply(connection, [Lapse(account, organization) for account, organization in found], now)
+        lapsed += sum(isinstance(verdict, Posted) for verdict in verdicts)
+        last = found[-1][0]
     return lapsed
