@@ -10,9 +10,11 @@ import psycopg
 import pytest
 from django.db import OperationalError, connection, connections, transaction
 
-from billing import commit, ledger
+from accounts.models.organizations import Standing
+from accounts.signals import access_changed
+from billing import audit, commit, leases, ledger, wallets
 from billing.commit import Committer
-from billing.models import Account
+from billing.models import Account, ProcessLease, Transfer, Wallet
 from billing.models.ledger import Kind
 from billing.operations import (
     BadOperation,
@@ -28,6 +30,7 @@ from billing.operations import (
     Rider,
     Settle,
     Settled,
+    Tokens,
     Why,
     Withdraw,
     Withdrawn,
@@ -246,6 +249,19 @@ def test_a_hold_that_has_ended_is_not_granted_again(stage: Stage) -> None:
     stage.proven()
 
 
+def test_a_cap_bounds_tokens_whose_price_turned_out_higher(stage: Stage) -> None:
+    """As many tokens as were held, of a dearer kind: the cap is in money, and holds for money's worth of tokens too."""
+    stage.top_up(1_000, kind=Kind.TRIAL, unit=TOKENS, value_nano=0, source="promotions")
+    tokens = (Tokens(TOKENS, 1_000),)
+    hold_id, _ = stage.reserve(10, tokens=tokens, caps=(stage.cap(10),))
+    assert stage.settle(hold_id, 1_000, tokens=tokens) == Settled(10, 990)
+    assert stage.counter().spent == 10
+    assert stage.account(Kind.TRIAL).posted == 990
+    hold_id, _ = stage.reserve(10, minimum=1, tokens=tokens)
+    assert stage.settle(hold_id, 1_000, tokens=tokens) == Settled(990, 10)
+    stage.proven()
+
+
 def test_nothing_may_be_called_hold_zero() -> None:
     with pytest.raises(BadOperation):
         Reserve(hold_id=0, organization_id=1, process_id=1, epoch=1, minimum_nano=1, maximum_nano=1)
@@ -361,3 +377,87 @@ def test_a_rider_carries_bytes_as_they_are(stage: Stage) -> None:
     with connection.cursor() as cursor:
         cursor.execute("SELECT body FROM ride")
         assert bytes(cursor.fetchone()[0]) == b"\x00a\xff"
+
+
+# --- Leases and wallets -----------------------------------------------------------------------------------------------
+
+
+def test_who_may_go_on_is_told_the_truth_about_its_holds(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A process wakes up and beats while the sweep is at its holds: either it lost the lease, or it kept the holds."""
+    lease = leases.Lease("sleeper")
+    lease.take()
+    stage.top_up(100)
+    hold_id, process_id = lease.next_hold()
+    stage.process = ProcessLease.objects.get(pk=process_id)
+    assert stage.reserve(60, hold_id=hold_id)[1] == Granted(60)
+    ProcessLease.objects.filter(pk=process_id).update(heartbeat_at=NOW.replace(year=2020))
+    answers = []
+    found = leases._open_holds
+
+    def waking(*arguments: Any) -> Any:
+        answers.append(lease.beat())
+        return found(*arguments)
+
+    monkeypatch.setattr(leases, "_open_holds", waking)
+    leases.sweep()
+    assert stage.hold(hold_id).outcome == "expired"
+    assert answers[0] is False
+    assert lease.process_id != process_id
+
+
+def test_one_hold_that_cannot_be_ended_keeps_no_others(stage: Stage) -> None:
+    stage.top_up(100)
+    broken = Stage()
+    broken.top_up(100)
+    bad, _ = broken.reserve(60)
+    Account.unscoped.filter(organization=broken.organization, kind=Kind.PAID).update(held=0)
+    stage.process, stage.numbers = broken.process, broken.numbers
+    good, _ = stage.reserve(60)
+    ProcessLease.objects.filter(pk=broken.process.pk).update(heartbeat_at=NOW.replace(year=2020))
+    assert leases.sweep() == 1
+    assert (broken.hold(bad).outcome, stage.hold(good).outcome) == (None, "expired")
+
+
+def test_a_grant_that_cannot_lapse_does_not_lapse_for_ever(stage: Stage) -> None:
+    stage.top_up(5, kind=Kind.PROMO, source="promotions", expires_at=NOW)
+    orphan = Stage()
+    orphan.top_up(5, kind=Kind.PROMO, source="promotions", expires_at=NOW)
+    Wallet.unscoped.filter(pk=orphan.organization.pk).delete()
+    assert wallets.lapse_expired(NOW) == 1
+    assert stage.money(Kind.PROMO) == (0, 0)
+    assert orphan.money(Kind.PROMO) == (5, 0)
+
+
+@on_postgresql
+def test_a_suspension_is_not_undone_by_whatever_else_changes_at_the_same_moment(stage: Stage) -> None:
+    owner = stage.organization.pk
+    suspend = (
+        f"UPDATE accounts_organization SET standing = 'suspended' WHERE id = {owner};"  # noqa: S608
+        f"UPDATE billing_wallet SET suspended = true, epoch = epoch + 1 WHERE organization_id = {owner}"
+    )
+    with elsewhere(suspend) as commit_it:
+        timer = threading.Timer(0.5, commit_it)
+        timer.start()
+        access_changed.send(sender=Stage, organization=stage.organization)  # a key was made, say
+        timer.join()
+    stage.organization.refresh_from_db()
+    assert stage.organization.standing == Standing.SUSPENDED
+    assert Wallet.unscoped.get(pk=owner).suspended
+    assert stage.epoch == 3
+    stage.proven()
+
+
+# --- The audit --------------------------------------------------------------------------------------------------------
+
+
+def test_the_audit_finds_a_charge_without_a_hold(stage: Stage) -> None:
+    """A forger who keeps the balance in step with an invented charge."""
+    stage.top_up(100)
+    paid = stage.account()
+    Transfer.unscoped.create(
+        uid="invented", organization=stage.organization, debit=paid, credit_id=1, amount=5, value_nano=5, code="usage",
+        created_at=NOW,
+    )  # fmt: skip
+    Account.unscoped.filter(pk=paid.pk).update(posted=95)
+    [finding] = audit.run().findings
+    assert (finding.invariant, finding.table, finding.account) == ("I5", "transfer", paid.pk)
