@@ -14,13 +14,13 @@ from accounts import trail
 from accounts.models import Impersonation, Organization, User
 from accounts.models.organizations import Standing
 from accounts.operators import scope_of
-from accounts.refusals import Refused
+from plumbing.refusals import Refusal
 
 LONGEST_VISIT = timedelta(minutes=30)
 SESSION_KEY = "impersonation"
 
 
-class VisitRefused(Refused):
+class VisitRefused(Refusal, ValueError):
     """The visit cannot start; the sentence says why."""
 
 

@@ -101,7 +101,7 @@ def handle(reports: list[Report], *, source: trail.Source, now: datetime) -> lis
     for token, key in found.items():
         place = "".join(character for character in places[token] if character.isprintable())[:160]
         if keys.revoke(key, now=now, source=source, reason=f"found in public: {place}"):
-            _warn(key, place)
+            _warn(key, place, now)
     return [
         Finding(
             token_hash=hashlib.sha256(report.token.encode()).hexdigest(),
@@ -112,7 +112,7 @@ def handle(reports: list[Report], *, source: trail.Source, now: datetime) -> lis
     ]
 
 
-def _warn(key: ApiKey, place: str) -> None:
+def _warn(key: ApiKey, place: str, now: datetime) -> None:
     storefront = key.organization.storefront if key.organization else key.storefront or _default_storefront()
     if storefront is None:
         return
@@ -126,6 +126,8 @@ def _warn(key: ApiKey, place: str) -> None:
             "holder": key.organization.name if key.organization else storefront.name,
             "found_at": place,
         },
+        key=key.public_id,
+        now=now,
     )
 
 

@@ -1,31 +1,32 @@
 """Letters of this room: an invitation, and the news that a key leaked.
 
-Promise: a letter leaves only after its transaction has committed, speaks for the storefront, and links to the
-storefront's own domain; a mail server that is down is logged and never undoes what the letter tells of.
+Promise: a letter leaves only if its transaction commits, speaks for the storefront, and links to the storefront's own
+domain, whatever host the request named.
 """
 
+from datetime import datetime
 from typing import Any
-
-from django.core.mail import EmailMultiAlternatives
-from django.db import transaction
-from django.template.loader import render_to_string
 
 from accounts import access
 from accounts.models import Storefront
+from plumbing import notices
 
 
-def send(kind: str, *, storefront: Storefront, recipients: list[str], context: dict[str, Any]) -> None:
-    """Send one letter to each recipient when the running transaction commits."""
-    known = {**context, "storefront": storefront, "base_url": access.canonical_base(storefront)}
-    letters = [_letter(kind, recipient, known) for recipient in recipients]
-    for letter in letters:
-        transaction.on_commit(letter.send, robust=True)
+def send(
+    kind: str, *, storefront: Storefront, recipients: list[str], context: dict[str, Any], key: str, now: datetime
+) -> None:
+    """Send one letter to each recipient; ``key`` names the occasion, of which each hears once."""
+    for recipient in recipients:
+        notices.send(
+            kind, recipient=notices.Mailbox(recipient), context=context, key=key, shop=_shop(storefront), now=now
+        )
 
 
-def _letter(kind: str, recipient: str, context: dict[str, Any]) -> EmailMultiAlternatives:
-    subject, text, html = (
-        render_to_string(f"emails/{kind}/{part}", context) for part in ("subject.txt", "body.txt", "body.html")
+def _shop(storefront: Storefront) -> notices.Shop:
+    return notices.Shop(
+        name=storefront.name,
+        base_url=access.canonical_base(storefront),
+        color=storefront.brand_color,
+        support_email=storefront.support_email,
+        support_url=storefront.support_url,
     )
-    letter = EmailMultiAlternatives(subject=" ".join(subject.split()), body=text, to=[recipient])
-    letter.attach_alternative(html, "text/html")
-    return letter

@@ -9,7 +9,7 @@ import warnings
 
 from PIL import Image, ImageOps
 
-from accounts.refusals import Refused
+from plumbing.refusals import Refusal
 
 LARGEST_UPLOAD_BYTES = 2_097_152
 LARGEST_PIXELS = 16_000_000
@@ -18,7 +18,7 @@ SIDES_PX = (512, 384, 256, 128, 64)
 FORMATS = ("PNG", "JPEG", "WEBP", "GIF")
 
 
-class LogoRefused(Refused):
+class LogoRefused(Refusal, ValueError):
     """No logo comes of this file; the sentence says why."""
 
 

@@ -137,7 +137,7 @@ def _write(
     )
     action = "ownership.offered" if transfers_ownership else "member.invited"
     trail.record(action, source=source, target=invitation, after={"email": email, "role": role})
-    _send_invitation(invitation, token)
+    _send_invitation(invitation, token, now)
     return invitation
 
 
@@ -153,7 +153,7 @@ def resend(seat: Seat, invitation: Invitation, *, source: trail.Source, now: dat
     invitation.token_hash, invitation.expires_at = _hash(token), now + LIFETIME
     invitation.save(update_fields=["token_hash", "expires_at"])
     trail.record("invitation.resent", source=source, target=invitation)
-    _send_invitation(invitation, token)
+    _send_invitation(invitation, token, now)
     return invitation
 
 
@@ -182,7 +182,7 @@ def _open_invitation(seat: Seat, invitation: Invitation) -> Invitation:
     return current
 
 
-def _send_invitation(invitation: Invitation, token: str) -> None:
+def _send_invitation(invitation: Invitation, token: str, now: datetime) -> None:
     storefront = invitation.organization.storefront
     letters.send(
         "invitation",
@@ -191,12 +191,13 @@ def _send_invitation(invitation: Invitation, token: str) -> None:
         context={
             "inviter": invitation.invited_by.name or invitation.invited_by.email,
             "organization": invitation.organization.name,
-            "email": invitation.email,
             "role": Role(invitation.role).label.lower(),
             "transfers_ownership": invitation.transfers_ownership,
-            "expires_at": invitation.expires_at,
+            "expires_at": f"{invitation.expires_at:%d %B %Y %H:%M} UTC",
             "link": f"{access.canonical_base(storefront)}/invitations/{token}/",
         },
+        key=invitation.token_hash,
+        now=now,
     )
 
 
@@ -216,6 +217,17 @@ def invitation_for(token: str, *, storefront: Storefront, now: datetime, user: U
         raise InvitationNotThere(message)
     _check_alive(invitation, now=now, user=user)
     return invitation
+
+
+def open_invitation(public_id: str, *, storefront: Storefront, now: datetime) -> Invitation | None:
+    """The invitation somebody arrived with, while it is open: what a shop for invited people looks at on sign-up."""
+    return (
+        Invitation.unscoped.filter(
+            _open(), public_id=public_id, organization__storefront=storefront, expires_at__gt=now
+        )
+        .exclude(organization__standing=Standing.CLOSED)
+        .first()
+    )
 
 
 def _check_alive(invitation: Invitation, *, now: datetime, user: User | None) -> None:

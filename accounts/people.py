@@ -4,6 +4,7 @@ Promise: nobody hands out a power they do not have (only superusers make operato
 erasing keeps the books: every row stays, but the name, the mailbox, the ways to sign in and the keys are gone.
 """
 
+import zoneinfo
 from datetime import datetime
 from typing import Any
 
@@ -11,19 +12,22 @@ from allauth.account.models import EmailAddress
 from allauth.mfa.models import Authenticator
 from allauth.socialaccount.models import SocialAccount
 from allauth.usersessions.models import UserSession
+from django.core.exceptions import ValidationError
 from django.db import transaction
 
 from accounts import keys, trail
 from accounts.models import ApiKey, Invitation, Organization, StorefrontStaff, User
 from accounts.operators import scope_of
-from accounts.refusals import Refused
 from accounts.signals import access_changed
+from plumbing.refusals import Refusal
+from plumbing.text import NotOneLine, one_line
 
+LONGEST_NAME = 120
 CHANGEABLE = frozenset({"name", "time_zone", "is_active"})
 POWERS = frozenset({"is_staff", "is_superuser"})
 
 
-class PersonRefused(Refused):
+class PersonRefused(Refusal, PermissionError):
     """What was asked cannot be done to this person; the sentence says why."""
 
 
@@ -38,6 +42,10 @@ def update(user: User, *, by: User, source: trail.Source, reason: str = "", **ch
         raise PersonRefused("Only a superuser makes operators, and never out of themselves.")
     if by.pk == user.pk and changes.get("is_active") is False:
         raise PersonRefused("You cannot switch yourself off.")
+    if changes.get("name"):
+        changes["name"] = _clean_name(changes["name"])
+    if "time_zone" in changes and changes["time_zone"] not in zoneinfo.available_timezones():
+        raise ValidationError({"time_zone": "This is not a time zone such as Europe/Paris."})
     before = {name: getattr(user, name) for name in changes}
     for name, value in changes.items():
         setattr(user, name, value)
@@ -71,6 +79,13 @@ def erase(user: User, *, by: User, now: datetime, source: trail.Source, reason: 
     user.save()
     trail.record("user.erased", source=source, target=user, reason=reason)
     _announce(user)
+
+
+def _clean_name(name: str) -> str:
+    try:
+        return one_line(name, longest=LONGEST_NAME)
+    except NotOneLine as error:
+        raise ValidationError({"name": str(error)}) from error
 
 
 def _check(user: User, *, by: User) -> None:

@@ -27,7 +27,7 @@ from unfold.checks import UnfoldModelAdminChecks
 from accounts.deeds import Deed, ReasonedForm, ReasonForm
 from accounts.models import AuditEvent
 from accounts.operators import scope_for
-from accounts.refusals import Refused
+from plumbing.refusals import Refusal
 
 LONGEST_SEARCH = 100
 MOST_SEARCH_WORDS = 6
@@ -253,7 +253,7 @@ class ScopedAdmin(_Scoped, ModelAdmin):
         """A room's refusal is a sentence, and nothing was written."""
         try:
             return super().changeform_view(request, object_id, form_url, extra_context)
-        except (ValidationError, Refused) as refusal:
+        except (ValidationError, Refusal) as refusal:
             if request.method != "POST":
                 raise
             messages.error(request, sentence_of(refusal))
@@ -304,7 +304,7 @@ class ScopedAdmin(_Scoped, ModelAdmin):
             raise PermissionDenied
         row = self.get_object(request, unquote(object_id))
         if row is None:
-            return self._get_obj_does_not_exist_redirect(request, self.opts, object_id)
+            return self._absent(request, object_id)
         events = AuditEvent.objects.filter(
             target_kind=self.opts.model_name, target_id=str(getattr(row, "public_id", row.pk))
         ).select_related("actor")
@@ -317,8 +317,13 @@ class ScopedAdmin(_Scoped, ModelAdmin):
             "original": row,
             "opts": self.opts,
         }
-        request.current_app = self.admin_site.name  # type: ignore[attr-defined]
+        request.current_app = self.admin_site.name
         return TemplateResponse(request, "admin/object_history.html", context)
+
+    def _absent(self, request: HttpRequest, object_id: str) -> HttpResponse:
+        """The answer to a row that is not there, or not theirs."""
+        answer: HttpResponse = self._get_obj_does_not_exist_redirect(request, self.opts, object_id)
+        return answer
 
     # --- Deeds ---
 
@@ -347,7 +352,7 @@ class ScopedAdmin(_Scoped, ModelAdmin):
             raise PermissionDenied
         row = self.get_object(request, unquote(object_id))
         if row is None:
-            return self._get_obj_does_not_exist_redirect(request, self.opts, object_id)
+            return self._absent(request, object_id)
         deed = next((deed for deed in self.deeds_for(request, row) if deed.slug == slug), None)
         if deed is None:
             raise PermissionDenied
@@ -368,7 +373,7 @@ class ScopedAdmin(_Scoped, ModelAdmin):
                 return HttpResponseRedirect(self._back_to(rows))
             for refusal in refusals:
                 form.add_error(None, refusal)
-        request.current_app = self.admin_site.name  # type: ignore[attr-defined]
+        request.current_app = self.admin_site.name
         return TemplateResponse(request, "admin/deed.html", self._deed_context(request, deed, rows, form))
 
     def _act(
@@ -380,7 +385,7 @@ class ScopedAdmin(_Scoped, ModelAdmin):
             for row in rows:
                 try:
                     answer = deed.act(request, row, reason)
-                except (ValidationError, Refused) as refusal:
+                except (ValidationError, Refusal) as refusal:
                     refusals.append(f"{row}: {sentence_of(refusal)}")
             transaction.set_rollback(bool(refusals))
         return answer, refusals
@@ -414,7 +419,8 @@ class ScopedAdmin(_Scoped, ModelAdmin):
                 {"title": deed.title, "icon": deed.icon, "path": reverse(name, args=[row.pk, deed.slug])}
                 for deed in self.deeds_for(request, row)
             ]
-        return super().render_change_form(request, context, *args, **options)
+        page: HttpResponse = super().render_change_form(request, context, *args, **options)
+        return page
 
 
 def _bulk(deed: Deed) -> Any:

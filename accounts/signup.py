@@ -1,21 +1,26 @@
 """What happens when somebody new arrives: the storefront's policy, where they came from, and their first workspace.
 
-Promise: a person signs up once for all storefronts; the account and its organization appear in one transaction; links
+Promise: a person signs up once for all storefronts; the account and its organization appear in one transaction; a shop
+for invited people takes the invited mailbox alone, while its invitation is open; links
 in mails lead to the storefront's own domain, never to what the Host header said; an outside identity joins an existing
 account only from a signed-in session of that account.
 """
 
+from types import SimpleNamespace
 from typing import Any
 
 from allauth.account.adapter import DefaultAccountAdapter
 from allauth.core.exceptions import ImmediateHttpResponse
 from allauth.socialaccount.adapter import DefaultSocialAccountAdapter
+from allauth.socialaccount.models import SocialApp
+from django.core.exceptions import ValidationError
 from django.db import transaction
+from django.http import Http404
 from django.shortcuts import render
 from django.utils import timezone
 
-from accounts import access, organizations, trail
-from accounts.models import SignUpPolicy, Storefront, User
+from accounts import access, members, organizations, trail
+from accounts.models import Invitation, SignUpPolicy, Storefront, User
 from accounts.requests import TenantRequest
 
 CAMPAIGN_FIELDS = ("utm_source", "utm_medium", "utm_campaign", "utm_term", "utm_content", "ref")
@@ -47,10 +52,20 @@ class AccountAdapter(DefaultAccountAdapter):
 
     def is_open_for_signup(self, request: TenantRequest) -> bool:
         """The storefront's policy; an invitation opens a shop that takes only invited people."""
-        storefront: Storefront = request.storefront
-        if storefront.sign_up_policy == SignUpPolicy.OPEN:
-            return True
-        return storefront.sign_up_policy == SignUpPolicy.INVITED and INVITATION_SESSION_KEY in request.session
+        policy = request.storefront.sign_up_policy
+        return policy == SignUpPolicy.OPEN or (policy == SignUpPolicy.INVITED and arrived_with(request) is not None)
+
+    def clean_email(self, email: str) -> str:
+        """Where only invited people sign up, they do so with the mailbox that was invited."""
+        email = super().clean_email(email)
+        request: TenantRequest = self.request
+        if request.user.is_authenticated or request.storefront.sign_up_policy != SignUpPolicy.INVITED:
+            return email
+        invitation = arrived_with(request)
+        if invitation is None or invitation.email != email.lower():
+            message = "Only invited people sign up here; use the mailbox the invitation went to."
+            raise ValidationError(message)
+        return email
 
     @transaction.atomic
     def save_user(self, request: TenantRequest, user: User, form: Any, commit: bool = True) -> User:  # noqa: FBT001, FBT002 - allauth's signature
@@ -78,7 +93,9 @@ class AccountAdapter(DefaultAccountAdapter):
         for name in ("activate_url", "password_reset_url", "signup_url"):
             if context.get(name):
                 context[name] = base + _path_of(context[name])
-        super().send_mail(template_prefix, email, {**context, "storefront": storefront, "base_url": base})
+        site = SimpleNamespace(name=storefront.name, domain=base.partition("//")[2])  # not what the Host header said
+        words = {**context, "storefront": storefront, "base_url": base, "current_site": site}
+        super().send_mail(template_prefix, email, words)
 
 
 def _path_of(url: str) -> str:
@@ -89,6 +106,14 @@ def _on_own_domain(request: TenantRequest, url: str) -> str:
     return access.canonical_base(request.storefront) + _path_of(url)
 
 
+def arrived_with(request: TenantRequest) -> Invitation | None:
+    """The invitation this visitor opened, if it can still be accepted."""
+    public_id = request.session.get(INVITATION_SESSION_KEY)
+    if not public_id:
+        return None
+    return members.open_invitation(public_id, storefront=request.storefront, now=timezone.now())
+
+
 def welcome(request: TenantRequest, user: User) -> None:
     """Give a new person a workspace, unless an invitation brought them to somebody else's."""
     trail.record(
@@ -97,7 +122,8 @@ def welcome(request: TenantRequest, user: User) -> None:
         target=user,
         storefront=request.storefront,
     )
-    if INVITATION_SESSION_KEY not in request.session:
+    invitation = arrived_with(request)
+    if invitation is None or invitation.email != user.email.lower():
         organizations.create(
             storefront=request.storefront,
             owner=user,
@@ -112,6 +138,13 @@ class SocialAccountAdapter(DefaultSocialAccountAdapter):
     def is_open_for_signup(self, request: TenantRequest, sociallogin: Any) -> bool:
         """The storefront's policy."""
         return AccountAdapter(request).is_open_for_signup(request)
+
+    def get_provider(self, request: TenantRequest, provider: str, client_id: str | None = None) -> Any:
+        """A way in that this installation has not configured does not exist."""
+        try:
+            return super().get_provider(request, provider, client_id=client_id)
+        except SocialApp.DoesNotExist as error:
+            raise Http404 from error
 
     def pre_social_login(self, request: TenantRequest, sociallogin: Any) -> None:
         """Refuse an identity whose mailbox the provider has not verified."""

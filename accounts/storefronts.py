@@ -10,10 +10,10 @@ from django.db import transaction
 
 from accounts import access, trail
 from accounts.models import Storefront, StorefrontDomain, StorefrontStaff, User
-from accounts.refusals import Refused
+from plumbing.refusals import Refusal
 
 
-class StorefrontRefused(Refused):
+class StorefrontRefused(Refusal, ValueError):
     """What was asked of a storefront cannot be; the sentence says why."""
 
 

@@ -67,10 +67,11 @@ def _fill(transfers: int) -> None:
         f"INSERT INTO billing_holdline (organization_id, hold_id, step, position, account_id, amount, value_nano)"
         f" {numbers} SELECT {organization}, n, 0, 0, {account}, {HELD}, {HELD} FROM numbers",
         "INSERT INTO billing_hold (id, organization_id, process_id, held_nano, caps, created_at, outcome, charged_nano,"
-        f" unrecovered_nano, resolved_at) {numbers} SELECT n, {organization}, {lease}, {HELD}, {caps}, '{at}', 'settled',"
-        f" {CHARGED}, 0, '{at}' FROM numbers",
-        "INSERT INTO billing_transfer (organization_id, debit_id, credit_id, amount, value_nano, code, reference, reason,"
-        f" hold_id, position, created_at) {numbers} SELECT {organization}, {account}, 1, {CHARGED}, {CHARGED}, 'usage',"
+        f" unrecovered_nano, resolved_at) {numbers} SELECT n, {organization}, {lease}, {HELD}, {caps}, '{at}',"
+        f" 'settled', {CHARGED}, 0, '{at}' FROM numbers",
+        "INSERT INTO billing_transfer (organization_id, debit_id, credit_id, amount, value_nano, code, reference,"
+        f" reason, hold_id, position, created_at) {numbers} SELECT {organization}, {account}, 1, {CHARGED},"
+        f" {CHARGED}, 'usage',"
         f" '', '', n, 0, '{at}' FROM numbers",
         f"UPDATE billing_account SET posted = posted - {CHARGED * each} WHERE kind = 'paid'",
     ]

@@ -15,7 +15,8 @@ import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from itertools import count
-from typing import Any
+from types import ModuleType
+from typing import Any, Self
 
 from tests.simulator.worlds import START, copied, make_organizations, say, world
 
@@ -178,11 +179,11 @@ class Recorder:
         from billing import ledger_book, ledger_postgres, ledger_sqlite
 
         self.transactions: list[list[tuple[str, str, Any]]] = []
-        self.engines = (ledger_postgres, ledger_sqlite)
+        self.engines: tuple[Any, ...] = (ledger_postgres, ledger_sqlite)
         self.originals = [engine.cursor for engine in self.engines]
         self.page = ledger_book.Page
 
-    def __enter__(self) -> "Recorder":
+    def __enter__(self) -> Self:
         for engine, original in zip(self.engines, self.originals, strict=True):
             engine.cursor = self._recording(original)
         return self
@@ -220,7 +221,7 @@ class Recorder:
         from billing import ledger_postgres, ledger_sqlite
 
         connection.ensure_connection()
-        engine = ledger_sqlite
+        engine: ModuleType = ledger_sqlite
         if connection.vendor == "postgresql":
             connection.connection.prepare_threshold = 3
             engine = ledger_postgres

@@ -305,7 +305,8 @@ def _wake_up(waiters: Sequence[_Waiter]) -> None:
             continue
         if isinstance(waiter.outcome, BaseException):
             future.set_exception(waiter.outcome)
-        elif waiter.outcome is not None:
+        else:
+            assert waiter.outcome is not None
             future.set_result(waiter.outcome)
 
 

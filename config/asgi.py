@@ -21,12 +21,30 @@ except ImproperlyConfigured as error:
     raise SystemExit(message) from None
 
 
+def _sandbox_provider() -> Any:
+    """The AI provider of embedded and test mode, as a world outside that happens to live at our address."""
+    from django.conf import settings
+
+    if not settings.SANDBOX:
+        return None
+    from sandbox.provider import Provider  # only here: production never loads it
+
+    return Provider(keys={settings.SANDBOX_PROVIDER_KEY}, gap_s=0.02 if settings.MODE == "embedded" else 0)
+
+
+SANDBOX_PROVIDER = "/sandbox/provider/"
+provider = _sandbox_provider()
+
+
 async def application(scope: Scope, receive: Receive, send: Send) -> None:
     """Hand each conversation to whoever answers it."""
     if scope["type"] == "lifespan":
         await _live(receive, send)
     elif scope["type"] == "http":
-        await pages(scope, receive, send)
+        if provider is not None and scope["path"].startswith(SANDBOX_PROVIDER):
+            await provider({**scope, "root_path": SANDBOX_PROVIDER.rstrip("/")}, receive, send)
+        else:
+            await pages(scope, receive, send)
     else:  # no sockets yet: refuse the handshake instead of breaking on it
         await send({"type": "websocket.close", "code": 1000})
 

@@ -17,7 +17,9 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
 BIN = Path(sys.executable).parent
-NO_TESTS_FOUND = 5
+WORKERS = "2"
+# With these somebody looks at one thing, and wants to see it in order.
+ALONE = {"-x", "-s", "--pdb", "-n", "--lf", "--stepwise", "-n0"}
 
 
 def main(arguments: list[str]) -> int:
@@ -60,7 +62,8 @@ def _statics(environment: dict[str, str]) -> bool:
 
 def _suite(name: str, passed_on: list[str], environment: dict[str, str]) -> bool:
     print(f"\n--- the suite on {name} ---", flush=True)
-    return _step(f"suite on {name}", [sys.executable, "-m", "pytest", *passed_on], environment, quiet=False)
+    spread = [] if set(passed_on) & ALONE else ["-n", WORKERS, "--dist", "loadgroup"]
+    return _step(f"suite on {name}", [sys.executable, "-m", "pytest", *spread, *passed_on], environment, quiet=False)
 
 
 def _step(name: str, command: list[str], environment: dict[str, str], *, quiet: bool) -> bool:

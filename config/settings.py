@@ -66,6 +66,8 @@ SECRET_KEY_FALLBACKS = env.list("SECRET_KEY_FALLBACKS", default=[])
 # Newest first, comma separated: for hashes of API keys, and the seal on credentials. Older ones stay until rotated out.
 API_KEY_PEPPERS = [pepper.strip() for pepper in secret("API_KEY_PEPPERS", "api_key_pepper").split(",")]
 ENCRYPTION_KEYS = [key.strip() for key in secret("ENCRYPTION_KEYS", "encryption_key").split(",")]
+# What our own gateway shows the sandbox provider, which is mounted outside production only.
+SANDBOX_PROVIDER_KEY = installation.kept_secret(DATA_DIR, "sandbox_provider_key") if SANDBOX else ""
 
 # --- Hosts and proxies ------------------------------------------------------------------------------------------------
 
@@ -196,7 +198,9 @@ if PRODUCTION and not REDIS_URL and env.int("WEB_CONCURRENCY", 1) > 1:
 
 # --- Background -------------------------------------------------------------------------------------------------------
 
-CELERY_BROKER_URL = env.str("CELERY_BROKER_URL", REDIS_URL or "memory://")
+# Redis on a socket file has another name in the queue's library.
+_broker = REDIS_URL.replace("unix://", "redis+socket://").replace("?db=", "?virtual_host=")
+CELERY_BROKER_URL = env.str("CELERY_BROKER_URL", _broker or "memory://localhost/")
 CELERY_TASK_IGNORE_RESULT = True
 CELERY_TASK_ACKS_LATE = True
 CELERY_TASK_DEFAULT_QUEUE = "tollgate"
@@ -284,6 +288,7 @@ SOCIALACCOUNT_PROVIDERS: dict[str, dict[str, Any]] = {
     for name in ("github", "google")
     if (client_id := env.str(f"{name.upper()}_CLIENT_ID", ""))
 }
+SIGN_IN_HOSTS = {"github": "https://github.com", "google": "https://accounts.google.com"}
 USERSESSIONS_TRACK_ACTIVITY = True
 
 SESSION_COOKIE_NAME = "tollgate_session"
@@ -313,7 +318,8 @@ CONTENT_SECURITY_POLICY = {
         "connect-src": [SELF],
         "object-src": [NONE],
         "base-uri": [NONE],
-        "form-action": [SELF],
+        # A browser checks where a form's answer redirects to as well, so the chosen ways to sign in are named.
+        "form-action": [SELF, *(SIGN_IN_HOSTS[name] for name in SOCIALACCOUNT_PROVIDERS)],
         "frame-ancestors": [NONE],
     },
 }
@@ -325,6 +331,7 @@ UNFOLD: dict[str, Any] = {
     "SITE_HEADER": "Tollgate",
     "SITE_SUBHEADER": "Operators' desk",
     "SITE_SYMBOL": "toll",
+    "SITE_FAVICONS": [{"rel": "icon", "type": "image/svg+xml", "href": "/favicon.svg"}],
     "SITE_URL": "/",
     "SHOW_HISTORY": True,
     "SHOW_VIEW_ON_SITE": False,

@@ -8,13 +8,16 @@ from collections.abc import Callable
 from functools import wraps
 from typing import Any
 
+from django import forms
+from django.contrib import messages
 from django.contrib.auth.decorators import login_required
-from django.core.exceptions import PermissionDenied
+from django.core.exceptions import PermissionDenied, ValidationError
 from django.http import HttpRequest, HttpResponseBase
 
 from accounts.models import User
 from accounts.requests import TenantRequest
 from accounts.roles import Permission
+from plumbing.refusals import Refusal
 
 View = Callable[..., HttpResponseBase]
 
@@ -54,3 +57,44 @@ def own_hands(view: View) -> View:
         return view(asked, *args, **kwargs)
 
     return guarded
+
+
+class Told:
+    """What a room refuses inside is said by the form, at the field it is about."""
+
+    def __init__(self, form: forms.BaseForm) -> None:
+        self.form = form
+
+    def __enter__(self) -> None:
+        """Nothing to prepare."""
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: object) -> bool:
+        """Swallow refusals alone."""
+        if isinstance(error, Refusal):
+            self.form.add_error(None, error.sentence)
+        elif isinstance(error, ValidationError):
+            for name, sentences in _by_field(error).items():
+                self.form.add_error(name if name in self.form.fields else None, sentences)
+        return isinstance(error, Refusal | ValidationError)
+
+
+class ToldAbove:
+    """What a room refuses inside is said above the next page."""
+
+    def __init__(self, request: HttpRequest) -> None:
+        self.request = request
+
+    def __enter__(self) -> None:
+        """Nothing to prepare."""
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: object) -> bool:
+        """Swallow refusals alone."""
+        if isinstance(error, Refusal):
+            messages.error(self.request, error.sentence)
+        elif isinstance(error, ValidationError):
+            messages.error(self.request, " ".join(error.messages))
+        return isinstance(error, Refusal | ValidationError)
+
+
+def _by_field(error: ValidationError) -> dict[str, list[str]]:
+    return error.message_dict if hasattr(error, "error_dict") else {"": error.messages}

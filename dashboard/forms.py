@@ -1,28 +1,28 @@
 """What people may enter, and the sentence for what they may not.
 
-Promise: text is text (no control characters, no hidden direction marks), amounts of dollars become whole nano-dollars
-exactly or not at all, and lists come out the way ``accounts`` keeps them.
+Promise: text is one visible line, amounts of dollars become whole nano-dollars exactly or not at all, and lists come
+out the way ``accounts`` keeps them. The rules are the rooms' own; here they only get a field to speak through.
 """
 
 import datetime as dt
-import ipaddress
 import re
-import unicodedata
 import zoneinfo
-from decimal import Decimal
+from collections.abc import Callable
 from typing import Any
 
 from django import forms
 from django.core.exceptions import ValidationError
 
-from accounts.models import ApiKey
+from accounts import networks, patterns
+from accounts.models import ApiKey, Role
 from accounts.models.bounds import LARGEST_NANO, RATE_LIMITS, SPEND_CAPS
 from accounts.models.keys import KeyKind
+from billing import money
+from plumbing.text import NotOneLine, one_line
 
-NANO = 10**9
-MOST_ENTRIES = 50
-MODEL_PATTERN = re.compile(r"[A-Za-z0-9*][A-Za-z0-9._:/@*-]{0,127}\Z")
-INVISIBLE = frozenset({"Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp"})
+LONGEST_LINE = 200
+LONGEST_LIST = 8000  # fifty of the longest entries
+MAX_AMOUNT_LENGTH = 40
 OVERLAPS = {
     "0": "Now: the old key stops at once",
     "3600": "In one hour",
@@ -33,107 +33,69 @@ ZONES = sorted(zone for zone in zoneinfo.available_timezones() if "/" in zone an
 ZONE_CHOICES = [("UTC", "UTC"), *((zone, zone.replace("_", " ")) for zone in ZONES)]
 
 
-def plain(text: str) -> None:
-    """Refuse what cannot be seen: control characters, direction marks, lone surrogates."""
-    if any(unicodedata.category(letter) in INVISIBLE for letter in text):
-        message = "This holds characters that cannot be seen. Type it again instead of pasting it."
-        raise ValidationError(message, code="invisible")
-
-
 class TextField(forms.CharField):
-    """One line of visible text."""
+    """One line of visible text, as ``plumbing.text`` knows it."""
 
-    def __init__(self, **options: Any) -> None:
-        super().__init__(**options)
-        self.validators = [*self.validators, plain]
+    def to_python(self, value: Any) -> Any:
+        """Clean it, or say what is wrong with it."""
+        text = super().to_python(value)
+        if not text:
+            return ""
+        try:
+            return one_line(text, longest=self.max_length or LONGEST_LINE)
+        except NotOneLine as error:
+            raise ValidationError(str(error), code="not_one_line") from error
 
 
 class LinesField(forms.CharField):
-    """Several entries, one per line (commas will do), as a list without repeats."""
+    """Several entries, one per line (commas will do); ``clean_entries`` is the room's own check of the whole list."""
 
     widget = forms.Textarea
 
-    def to_python(self, value: Any) -> Any:
-        """Split, strip, drop what is empty or repeated."""
-        entries = re.split(r"[\n\r,]+", super().to_python(value) or "")
-        return list(dict.fromkeys(entry.strip() for entry in entries if entry.strip()))
+    def __init__(self, *, clean_entries: Callable[[object], list[str]], **options: Any) -> None:
+        super().__init__(max_length=LONGEST_LIST, **options)
+        self.clean_entries = clean_entries
+
+    def clean(self, value: Any) -> Any:
+        """Split, drop what is empty, and let the room judge."""
+        text = super().clean(value) or ""
+        try:
+            return self.clean_entries([entry.strip() for entry in re.split(r"[\n\r,]+", text) if entry.strip()])
+        except ValidationError as error:
+            raise ValidationError(error.messages, code="entry") from error
 
     def prepare_value(self, value: Any) -> Any:
         """A list, as lines."""
         return "\n".join(value) if isinstance(value, list) else value
 
-    def has_changed(self, initial: Any, data: Any) -> bool:
-        """Compare lists with lists."""
-        return bool(self.to_python(data) != (initial or []))
 
-    def validate(self, value: Any) -> None:
-        """Refuse too many."""
-        super().validate(value)
-        if len(value) > MOST_ENTRIES:
-            message = f"At most {MOST_ENTRIES} entries."
-            raise ValidationError(message, code="too_many")
-
-    def run_validators(self, value: Any) -> None:
-        """Check each entry instead of the list."""
-        for entry in value:
-            super().run_validators(entry)
-
-
-def model_pattern(entry: str) -> None:
-    """A model's name, where ``*`` stands for anything."""
-    if not MODEL_PATTERN.match(entry):
-        message = "“%(entry)s” is not a model's name or pattern. Write them like gpt-4o or claude-*, one per line."
-        raise ValidationError(message, params={"entry": entry[:80]}, code="pattern")
-
-
-def network(entry: str) -> None:
-    """An address or a network."""
-    try:
-        ipaddress.ip_network(entry, strict=False)
-    except ValueError as error:
-        message = (
-            "“%(entry)s” is not an address or network. Write them like 203.0.113.7 or 2001:db8::/32, one per line."
-        )
-        raise ValidationError(message, params={"entry": entry[:80]}, code="network") from error
-
-
-class UsdField(forms.DecimalField):
-    """Dollars on the page, whole nano-dollars inside; never a float."""
+class UsdField(forms.CharField):
+    """Dollars on the page, whole nano-dollars inside; ``billing.money`` reads and writes them."""
 
     def __init__(self, **options: Any) -> None:
-        super().__init__(
-            min_value=Decimal("0.000000001"), max_value=Decimal(LARGEST_NANO) / NANO, decimal_places=9, **options
-        )
+        super().__init__(max_length=MAX_AMOUNT_LENGTH, **options)
 
     def clean(self, value: Any) -> Any:
-        """Turn dollars into nano-dollars; nine places always come out whole."""
-        dollars = super().clean(value)
-        return None if dollars is None else nano_of(dollars)
+        """Read dollars exactly, or say what is wrong."""
+        text = super().clean(value)
+        if not text:
+            return None
+        try:
+            nano = money.parse_usd(text)
+        except money.BadAmount as error:
+            raise ValidationError(str(error), code="amount") from error
+        if not 0 < nano <= LARGEST_NANO:
+            message = "Write an amount above zero and below nine billion, or leave it empty for no cap."
+            raise ValidationError(message, code="range")
+        return nano
 
     def prepare_value(self, value: Any) -> Any:
         """Turn nano-dollars into dollars."""
-        return usd_of(value) if isinstance(value, int) else value
+        return money.usd_text(value) if isinstance(value, int) else value
 
     def widget_attrs(self, widget: forms.Widget) -> dict[str, Any]:
-        """A number pad, but no arrows: the browser would round."""
-        return {"inputmode": "decimal", "autocomplete": "off"}
-
-
-def nano_of(dollars: Decimal) -> int:
-    """Exact dollars as nano-dollars; more than nine places is an error of the caller."""
-    scaled = dollars.scaleb(9)
-    if scaled != scaled.to_integral_value():
-        message = f"{dollars} is finer than a nano-dollar"
-        raise ValueError(message)
-    return int(scaled)
-
-
-def usd_of(nano: int) -> str:
-    """Nano-dollars as dollars: at least two places, at most the nine there are."""
-    sign = "-" if nano < 0 else ""
-    whole, rest = divmod(abs(nano), NANO)
-    places = f"{rest:09d}".rstrip("0").ljust(2, "0")
-    return f"{sign}{whole}.{places}"
+        """A number pad on phones."""
+        return {**super().widget_attrs(widget), "inputmode": "decimal", "autocomplete": "off"}
 
 
 class NameForm(forms.Form):
@@ -190,16 +152,14 @@ class KeyForm(forms.Form):
     allowed_models = LinesField(
         label="Allowed models",
         required=False,
-        max_length=128,
-        validators=[model_pattern],
+        clean_entries=patterns.clean,
         help_text="One per line; * stands for anything, as in claude-*. Empty: all of them.",
         widget=forms.Textarea(attrs={"rows": 3, "class": "mono", "spellcheck": "false"}),
     )
     allowed_networks = LinesField(
         label="Allowed addresses",
         required=False,
-        max_length=64,
-        validators=[network],
+        clean_entries=networks.clean,
         help_text="One per line, as in 203.0.113.7 or 10.0.0.0/8. Empty: from everywhere.",
         widget=forms.Textarea(attrs={"rows": 3, "class": "mono", "spellcheck": "false"}),
     )
@@ -235,11 +195,6 @@ class KeyForm(forms.Form):
             message = "This day is over. Choose today or a later one."
             raise ValidationError(message, code="past")
         return day
-
-    def clean_allowed_networks(self) -> list[str]:
-        """Write each network the one proper way."""
-        networks = [str(ipaddress.ip_network(entry, strict=False)) for entry in self.cleaned_data["allowed_networks"]]
-        return list(dict.fromkeys(networks))
 
     def bounds(self) -> dict[str, Any]:
         """Everything but the label, as fields of the row."""
@@ -315,3 +270,25 @@ def initial_of(key: ApiKey) -> dict[str, Any]:
     shown = {name: getattr(key, name) for name in ("label", *KeyForm.CAPS, *KeyForm.PLACES, *KeyForm.LIMITS)}
     last_moment = key.expires_at - dt.timedelta(microseconds=1) if key.expires_at else None
     return {**shown, "expires_on": last_moment.date() if last_moment else None}
+
+
+class InviteForm(forms.Form):
+    """Whom to invite, as what."""
+
+    email = forms.EmailField(label="Email", max_length=254, widget=forms.EmailInput(attrs={"autocomplete": "off"}))
+    role = forms.ChoiceField(label="Role")
+
+    def __init__(self, *arguments: Any, grantable: list[Role], **options: Any) -> None:
+        super().__init__(*arguments, **options)
+        field = self.fields["role"]
+        assert isinstance(field, forms.ChoiceField)
+        field.choices = [(role.value, ROLE_WORDS[role]) for role in grantable]
+        field.initial = Role.DEVELOPER.value
+
+
+ROLE_WORDS = {
+    Role.ADMIN: "Admin: everything but ownership",
+    Role.DEVELOPER: "Developer: makes keys of their own",
+    Role.BILLING: "Billing: sees and pays the bills",
+    Role.VIEWER: "Viewer: looks, touches nothing",
+}

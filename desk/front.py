@@ -49,7 +49,7 @@ def _cards(scope: Scope, *, now: datetime, sign_ups: int) -> list[dict[str, Any]
         {
             "title": "Members",
             "count": members.count(),
-            "note": f"{members.values('user').distinct().count()} people",
+            "note": _people(members.values("user").distinct().count()),
             "link": reverse("admin:accounts_membership_changelist"),
         },
         {
@@ -65,6 +65,10 @@ def _cards(scope: Scope, *, now: datetime, sign_ups: int) -> list[dict[str, Any]
             "link": reverse("admin:accounts_auditevent_changelist") + "?q=user.signed_up",
         },
     ]
+
+
+def _people(count: int) -> str:
+    return "one person" if count == 1 else f"{count} people"
 
 
 def sign_ups_by_channel(scope: Scope, *, now: datetime) -> list[tuple[str, int]]:

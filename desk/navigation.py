@@ -39,7 +39,7 @@ def sidebar(request: HttpRequest) -> list[dict[str, Any]]:
     """The groups this operator has anything in."""
     tables = {model._meta.label_lower: found for model, found in admin.site._registry.items()}
     visible = {label: found for label, found in tables.items() if found.has_module_permission(request)}
-    groups = [{"items": [{"title": "Desk", "icon": "dashboard", "link": reverse("admin:index")}]}]
+    groups: list[dict[str, Any]] = [{"items": [{"title": "Desk", "icon": "dashboard", "link": reverse("admin:index")}]}]
     for story, entries in STORIES:
         items = [_item(visible.pop(label), title, icon) for label, title, icon in entries if label in visible]
         groups += [{"title": story, "separator": True, "items": items}] if items else []

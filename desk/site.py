@@ -6,13 +6,13 @@ does not is an error at start. The theme's scripts evaluate small expressions, s
 content policy; nothing here runs inline.
 """
 
-from typing import Any
+from typing import Any, cast
 
 from csp.constants import UNSAFE_EVAL
 from django.contrib.admin.models import LogEntry
 from django.contrib.admin.views.autocomplete import AutocompleteJsonView
 from django.contrib.auth.views import redirect_to_login
-from django.core.exceptions import ImproperlyConfigured, PermissionDenied
+from django.core.exceptions import BadRequest, ImproperlyConfigured, PermissionDenied
 from django.db.models import ForeignKey, Model, QuerySet
 from django.db.models.base import ModelBase
 from django.http import Http404, HttpRequest, HttpResponse, HttpResponseRedirect
@@ -62,6 +62,8 @@ class OperatorSite(UnfoldAdminSite):
         def inner(request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
             if request.user.is_authenticated and not self.has_permission(request):
                 raise Http404
+            if any("\x00" in value for values in request.GET.lists() for value in (values[0], *values[1])):
+                raise BadRequest  # PostgreSQL cannot even be asked about it
             response: HttpResponse = guarded(request, *args, **kwargs)
             response._csp_update = {"script-src": [UNSAFE_EVAL]}  # type: ignore[attr-defined]  # django-csp reads it
             return response
@@ -93,7 +95,7 @@ class OperatorSite(UnfoldAdminSite):
 
     def register(self, model_or_iterable: Any, admin_class: Any = None, **options: Any) -> None:
         """Take tables of our rooms; packages' own tables (sign-in secrets among them) stay off the desk."""
-        models = [model_or_iterable] if isinstance(model_or_iterable, ModelBase) else model_or_iterable
+        models: Any = [model_or_iterable] if isinstance(model_or_iterable, ModelBase) else model_or_iterable
         for model in models:
             if model._meta.app_label not in ROOMS:
                 continue
@@ -116,7 +118,8 @@ class OperatorSite(UnfoldAdminSite):
 
     def autocomplete_view(self, request: HttpRequest) -> HttpResponse:
         """Choices for select boxes, from the scope of the table they come from."""
-        return Choices.as_view(admin_site=self)(request)
+        answer: Any = Choices.as_view(admin_site=self)(request)
+        return cast("HttpResponse", answer)
 
     # --- Search ---
 

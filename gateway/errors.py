@@ -254,7 +254,9 @@ def for_client(answer: Answer) -> GatewayError:
         case "blocked":
             return ContentBlocked(message or "The provider's content policy stopped this request.")
         case "rate" | "busy":
-            return UpstreamBusy("The provider of this model is busy; try again soon.", retry_after_s=answer.retry_after_s)
+            return UpstreamBusy(
+                "The provider of this model is busy; try again soon.", retry_after_s=answer.retry_after_s
+            )
         case "money" | "credential" | "not_found":
             return UpstreamBusy("This model is not available at the moment; we have been told.")
         case "timeout":

@@ -4,16 +4,18 @@ A `Meter` is fed in one of three ways: the data of raw events (`watch`) where by
 (`note`) where they are rewritten, or a whole answer (`watch_reply`). All three end in the same sums, so a call costs
 the same however it travelled. What a provider reports is weighed, not believed: the last value of a field wins, a count
 never goes down, and one that is impossible, or beyond what the request could have used, gives way to an estimate from
-what was delivered. The result is a list of buckets that never overlap, for billing to price.
+what was delivered. The result is billing's `Usage`: buckets that never overlap, for `pricing` to price.
 """
 
 from collections.abc import Callable, Iterable, Mapping
 from decimal import Decimal
 from types import MappingProxyType
-from typing import Literal, NamedTuple
+from typing import Literal
 
 from msgspec import Struct
 
+from billing.pricing.bounds import Bounds
+from billing.pricing.usage import Bucket, Usage
 from gateway.dialects import DIALECTS
 from gateway.dialects.glimpse import Glimpse, said
 from gateway.dialects.neutral import (
@@ -31,7 +33,6 @@ from gateway.dialects.neutral import (
     Text,
     Thinking,
     ToolCall,
-    Untold,
     parts_of,
 )
 from gateway.dialects.reading import written
@@ -48,31 +49,15 @@ BASE64_IN_A_SOUND_TOKEN = 1200
 BASE64_IN_A_FILE_TOKEN = 60
 
 
-class Bucket(NamedTuple):
-    """One kind of consumption, in billing's words."""
-
-    direction: str
-    modality: str = "text"
-    cache: str = "none"
-    unit: str = "token"
-
-
-class Bounds(Struct, frozen=True):
-    """The most a request can have used, known before it was sent."""
-
-    input_tokens: int
-    output_tokens: int
-
-
 class Measured(Struct, frozen=True, kw_only=True):
     """What one answer used, as far as anybody can know."""
 
-    lines: tuple[tuple[Bucket, int], ...]
+    usage: Usage
     source: Source
     flags: frozenset[str] = frozenset()
     tally: Tally | None = None
     cost_usd: Decimal | None = None
-    others: Mapping[str, tuple[tuple[Bucket, int], ...]] = MappingProxyType({})
+    others: Mapping[str, Usage] = MappingProxyType({})
     delivered_bytes: int = 0
     finish: str | None = None
     complete: bool = False
@@ -107,12 +92,15 @@ class Meter:
             self._flags.add("malformed_event")
             self._deliver(data.decode(errors="replace"))
             return
-        if seen.text:
-            self._deliver(seen.text)
-        if seen.usage is not None or seen.finish is not None or seen.failed or seen.ended:
+        if isinstance(seen, str):
+            if seen:
+                self._deliver(seen)
+        else:
             self._look(seen)
 
     def _look(self, seen: Glimpse) -> None:
+        if seen.text:
+            self._deliver(seen.text)
         if seen.usage:
             self._block = self._dialect.merged(self._block, seen.usage)
             self._report(self._dialect.read_usage(self._block))
@@ -142,8 +130,6 @@ class Meter:
                 self.failed = True
             case Ended():
                 self.complete = True
-            case Untold():
-                self._flags.add("untold")
             case _:
                 text = said(event)
                 if text:
@@ -165,14 +151,18 @@ class Meter:
         flags = set(self._flags) | tally.flags
         given, given_is_told = self._input(tally.input, flags)
         made, made_is_told = self._output(tally.output, flags)
-        lines, odd = partition(tally, given=given, made=made)
+        usage, odd = partition(tally, given=given, made=made)
         return Measured(
-            lines=lines,
-            source="reported" if given_is_told and made_is_told else "partly" if given_is_told or made_is_told else "estimated",
+            usage=usage,
+            source="reported"
+            if given_is_told and made_is_told
+            else "partly"
+            if given_is_told or made_is_told
+            else "estimated",
             flags=frozenset(flags | odd),
             tally=self.tally,
             cost_usd=tally.cost_usd,
-            others={model: _whole_lines(other) for model, other in tally.others},
+            others={model: _whole(other) for model, other in tally.others},
             delivered_bytes=self.delivered_bytes,
             finish=self.finish,
             complete=self.complete,
@@ -240,11 +230,11 @@ def _weight(text: str) -> int:
 # From totals with parts inside to buckets that never overlap
 
 
-def partition(tally: Tally, *, given: int, made: int) -> tuple[tuple[tuple[Bucket, int], ...], frozenset[str]]:
+def partition(tally: Tally, *, given: int, made: int) -> tuple[Usage, frozenset[str]]:
     """Split totals into buckets whose sum is exactly the totals, whatever the parts claim."""
     flags: set[str] = set()
     quantities = _input_buckets(tally, given, flags) | _output_buckets(tally, made, flags) | _counted_apart(tally)
-    return tuple((bucket, quantity) for bucket, quantity in sorted(quantities.items()) if quantity), frozenset(flags)
+    return Usage.of((bucket, quantity) for bucket, quantity in quantities.items() if quantity), frozenset(flags)
 
 
 class _Share:
@@ -304,5 +294,5 @@ def _counted_apart(tally: Tally) -> dict[Bucket, int]:
     }
 
 
-def _whole_lines(tally: Tally) -> tuple[tuple[Bucket, int], ...]:
+def _whole(tally: Tally) -> Usage:
     return partition(tally, given=tally.input or 0, made=tally.output or 0)[0]

@@ -16,6 +16,7 @@ from structlog.typing import EventDict, Processor, WrappedLogger
 
 from plumbing.secrets import BLACK, is_secret_name, redact
 
+NUMBERS = frozenset({bool, int, float})
 LONGEST_VALUE = 16_384
 DEEPEST = 6
 
@@ -83,6 +84,10 @@ def configure(options: dict[str, Any]) -> None:
                 "django.request": {**ours, "level": "ERROR"},  # the same for 4xx
                 "httpx": {**ours, "level": "WARNING"},  # prints whole URLs
                 "httpcore": {**ours, "level": "WARNING"},
+                # Three lines for every sweep, which comes every ten seconds; rooms log what they did.
+                "celery.beat": {**ours, "level": "WARNING"},
+                "celery.worker.strategy": {**ours, "level": "WARNING"},
+                "celery.app.trace": {**ours, "level": "WARNING"},
             },
         }
     )
@@ -90,14 +95,16 @@ def configure(options: dict[str, Any]) -> None:
 
 def black_out(logger: WrappedLogger, method: str, event: EventDict) -> EventDict:
     """No secret in any value, whatever its name or depth."""
-    return {str(name): _clean(value, str(name), 0) for name, value in event.items()}
+    return {name: _clean(value, name, 0) for name, value in event.items()}
 
 
 def _clean(value: Any, name: str, depth: int) -> Any:
-    if value is None or isinstance(value, (bool, int, float)):
+    if value is None or type(value) in NUMBERS:
         return value
     if is_secret_name(name):
         return BLACK
+    if isinstance(value, str):  # nearly always, and this runs for every value of every line
+        return _text(value)
     if depth < DEEPEST and isinstance(value, Mapping):
         return {_text(key): _clean(item, str(key), depth + 1) for key, item in value.items()}
     if depth < DEEPEST and isinstance(value, (list, tuple, set, frozenset)):

@@ -39,7 +39,9 @@ class OutboxMessage(models.Model):
             ),
         ]
         indexes: ClassVar = [
-            models.Index(fields=["due_at", "id"], condition=Q(done_at=None, parked_at=None), name="outbox_due"),
+            models.Index(
+                fields=["topic", "due_at", "id"], condition=Q(done_at=None, parked_at=None), name="outbox_due"
+            ),
             models.Index(fields=["parked_at"], condition=Q(parked_at__isnull=False), name="outbox_parked"),
             models.Index(fields=["done_at"], condition=Q(done_at__isnull=False), name="outbox_done"),
         ]

@@ -57,7 +57,7 @@ CLOSED = tuple(
         *("64:ff9b:1::/48", "100::/64", "2001::/23", "2001:db8::/32", "3fff::/20", "5f00::/16", "fec0::/10"),
     )
 )
-_resolving = concurrent.futures.ThreadPoolExecutor(max_workers=8, thread_name_prefix="outbound-resolve")
+_resolving = concurrent.futures.ThreadPoolExecutor(max_workers=32, thread_name_prefix="outbound-resolve")
 
 
 class OutboundError(Exception):

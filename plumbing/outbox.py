@@ -19,6 +19,8 @@ the writer calls ``ring()`` after its commit. A handled row is emptied, and forg
 
 import random
 import secrets as chance
+import time
+from collections import deque
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -39,6 +41,7 @@ from plumbing.secrets import redact
 log = structlog.get_logger(__name__)
 
 LEASE = timedelta(minutes=5)  # longer than any handler may take
+SHIFT_S = 20.0  # how long one task keeps its worker before it rings again
 FIRST_WAIT = timedelta(seconds=5)
 LONGEST_WAIT = timedelta(hours=6)
 TRIES = 12  # about three hours of waiting
@@ -116,20 +119,27 @@ def ring() -> None:
 
 
 def drain(*, now: Callable[[], datetime] = timezone.now, limit: int = 200) -> int:
-    """Handle what is due, one message at a time, until nothing is or the limit is reached; return how many."""
+    """Handle what is due, topic by topic in turn, until nothing is or it has taken long enough; return how many.
+
+    Taking turns keeps a topic whose receivers are slow or dead from standing before all others.
+    """
+    stop_at = time.monotonic() + SHIFT_S
     handled = 0
-    while handled < limit:
-        row = _take(now=now())
+    turns = deque(_due_topics(now()))
+    while turns and handled < limit and time.monotonic() < stop_at:
+        topic = turns.popleft()
+        row = _take(topic, now=now())
         if row is None:
-            break
+            continue
+        turns.append(topic)
         _handle(row, now=now)
         handled += 1
     return handled
 
 
-def due(*, now: datetime) -> int:
-    """How many messages could be taken now."""
-    return _due(now).count()
+def is_due(*, now: datetime) -> bool:
+    """Whether a message could be taken now."""
+    return _due(now).exists()
 
 
 def state(*, now: datetime) -> State:
@@ -168,10 +178,16 @@ def _due(now: datetime) -> QuerySet[OutboxMessage]:
     return OutboxMessage.objects.filter(done_at=None, parked_at=None, due_at__lte=now, topic__in=list(_handlers))
 
 
-def _take(*, now: datetime) -> OutboxMessage | None:
-    """Lease the message that has been due longest, in a short transaction of its own."""
+def _due_topics(now: datetime) -> list[str]:
+    topics = list(_due(now).order_by().values_list("topic", flat=True).distinct())
+    random.shuffle(topics)
+    return topics
+
+
+def _take(topic: str, *, now: datetime) -> OutboxMessage | None:
+    """Lease the topic's message that has been due longest, in a short transaction of its own."""
     with transaction.atomic():
-        rows = _due(now).order_by("due_at", "id")
+        rows = _due(now).filter(topic=topic).order_by("due_at", "id")
         if connection.features.has_select_for_update_skip_locked:
             rows = rows.select_for_update(skip_locked=True)
         found = rows.values_list("id", "tries").first()

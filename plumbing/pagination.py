@@ -4,6 +4,7 @@ Promise: rows that arrive while somebody reads neither repeat nor hide others; a
 400 with a sentence, never a guess.
 """
 
+import re
 from typing import Any
 
 from django.utils.dateparse import parse_datetime
@@ -11,6 +12,7 @@ from rest_framework import pagination
 from rest_framework.exceptions import NotFound, ValidationError
 from rest_framework.request import Request
 
+SHAPE = re.compile(r"[A-Za-z0-9+/=]{0,200}\Z")
 FOREIGN_CURSOR = "This cursor is not one of ours; take next or previous from a page as they stand."
 
 
@@ -32,6 +34,8 @@ class CursorPagination(pagination.CursorPagination):
 
     def decode_cursor(self, request: Request) -> pagination.Cursor | None:
         """Read the cursor; its position must be one of our moments."""
+        if not SHAPE.match(request.query_params.get(self.cursor_query_param, "")):
+            raise ValidationError({"cursor": [FOREIGN_CURSOR]})
         try:
             cursor = super().decode_cursor(request)
         except (NotFound, ValueError) as error:

@@ -6,13 +6,14 @@ anything about our inside.
 
 from typing import Any
 
-from django.core.exceptions import PermissionDenied, ValidationError
+from django.core.exceptions import PermissionDenied, RequestDataTooBig, ValidationError
 from django.http import Http404, HttpRequest, HttpResponse, JsonResponse
 from django.template.loader import render_to_string
 from rest_framework import exceptions, serializers
 from rest_framework.response import Response
 from rest_framework.views import exception_handler as framework_handler
 
+from plumbing.parsers import BodyTooLarge
 from plumbing.refusals import Refusal
 
 API_PREFIXES = (
@@ -78,6 +79,8 @@ def _translated(error: Exception) -> Exception:
         return exceptions.ValidationError(serializers.as_serializer_error(error))
     if isinstance(error, Http404 | exceptions.NotFound):
         return exceptions.NotFound("There is nothing at this address.")
+    if isinstance(error, RequestDataTooBig):
+        return BodyTooLarge()
     if isinstance(error, PermissionDenied):
         return exceptions.PermissionDenied("You may not do this here.")
     return error

@@ -7,6 +7,7 @@ everything that looks like a key, a password or a token, in time linear in the t
 
 import re
 from collections.abc import Sequence
+from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
 
@@ -94,47 +95,96 @@ class EncryptedTextField(models.TextField):  # type: ignore[type-arg]
 
 # --- Redaction --------------------------------------------------------------------------------------------------------
 
-# Every pattern is anchored on a literal and runs over one bounded class, so no text can make it slow.
-_NAMES = r"(?:x-)?(?:goog-)?(?:api[_-]?)?key|apikey|access[_-]?token|refresh[_-]?token|token|secret|client[_-]?secret|passwd|password|pwd|signature|authorization|cookie"  # noqa: E501 - one alternation
-_PATTERNS: tuple[tuple[re.Pattern[str], str], ...] = (
+ANY_CASE = re.IGNORECASE | re.ASCII
+_NAME = (
+    r"(?:api[_-]?)?key|(?:access|refresh|id)?[_-]?token|(?:client|webhook)?[_-]?secret|passwd|password|passphrase|pwd"
+    r"|signature|authorization|session(?:[_-]?id)?"
+)
+# What stands between a name and its value in queries, JSON, Python and prose.
+_IS = r"(?:\\?[\"'])?\s{0,4}+[=:]\s{0,4}+"
+
+
+@dataclass(frozen=True, slots=True)
+class _Rule:
+    """What to black out, and words without which there is nothing to look for.
+
+    Every pattern is anchored on a literal and runs over one bounded class, so no text can make it slow; the words make
+    ordinary lines, which have none of them, cost next to nothing.
+    """
+
+    words: tuple[str, ...]
+    pattern: re.Pattern[str]
+    black: str
+
+    def apply(self, text: str, lower: str) -> str:
+        return self.pattern.sub(self.black, text) if any(word in lower for word in self.words) else text
+
+
+def _rule(words: str, pattern: str, black: str, flags: int = 0) -> _Rule:
+    return _Rule(tuple(words.split()), re.compile(pattern, flags), black)
+
+
+_RULES = (
     # scheme://user:password@host
-    (re.compile(r"(://[^\s:/@?#]{0,128}):[^\s@/?#]{1,256}@"), rf"\1:{BLACK}@"),
-    # Authorization: Bearer ..., Basic ...
-    (re.compile(r"\b(bearer|basic)\s{1,4}[A-Za-z0-9._~+/=-]{6,}", re.IGNORECASE), rf"\1 {BLACK}"),
+    _rule("://", r"(://[^\s:/@?#]{0,128}):[^\s@/?#]{1,256}@", rf"\1:{BLACK}@"),
+    # Whole cookie headers, and Authorization: Bearer ..., Basic ..., Token ...
+    _rule("cookie", rf"(cookie{_IS}(?:\\?[\"'])?)(?!\[redacted)[^\"'\r\n]{{1,4096}}", rf"\1{BLACK}", ANY_CASE),
+    _rule("bearer basic", r"\b(bearer|basic)\s{1,4}[A-Za-z0-9._~+/=-]{6,}", rf"\1 {BLACK}", ANY_CASE),
+    _rule("token", r"\b(token)\s{1,4}[A-Za-z0-9._~+/=-]{20,}", rf"\1 {BLACK}", ANY_CASE),
     # Our own keys (sk-<prefix>-...) and those of most providers: OpenAI, Anthropic, OpenRouter.
-    (re.compile(r"\bsk-[A-Za-z0-9_-]{8,}"), f"sk-{BLACK}"),
+    _rule("sk-", r"(?<![A-Za-z])sk-[A-Za-z0-9_-]{8,}", f"sk-{BLACK}"),
     # Stripe: secret, restricted and webhook secrets; live and test alike.
-    (re.compile(r"\b(sk|rk)_(live|test)_[A-Za-z0-9]{4,}"), rf"\1_\2_{BLACK}"),
-    (re.compile(r"\bwhsec_[A-Za-z0-9+/=_-]{4,}"), f"whsec_{BLACK}"),
+    _rule("sk_ rk_", r"(sk|rk)_(live|test)_[A-Za-z0-9]{4,}", rf"\1_\2_{BLACK}"),
+    _rule("whsec_", r"whsec_[A-Za-z0-9+/=_-]{4,}", f"whsec_{BLACK}"),
     # Google, Groq, xAI, Hugging Face, Replicate, Perplexity, GitHub.
-    (re.compile(r"\bAIza[A-Za-z0-9_-]{10,}"), f"AIza{BLACK}"),
-    (re.compile(r"\b(gsk_|xai-|hf_|r8_|pplx-|gh[pousr]_|github_pat_)[A-Za-z0-9_]{10,}"), rf"\1{BLACK}"),
-    # Tokens with three parts (JWT), and values sealed by this room.
-    (re.compile(r"\beyJ[A-Za-z0-9_-]{8,}\.[A-Za-z0-9_-]{4,}(?:\.[A-Za-z0-9_-]{0,})?"), BLACK),
-    (re.compile(r"\bgAAAAA[A-Za-z0-9_-]{20,}={0,2}"), BLACK),
-    (re.compile(r"-----BEGIN [A-Z ]{0,40}PRIVATE KEY-----[^-]{0,8192}"), BLACK),
-    # key=..., "api_key": "...", password: ...
-    (
-        re.compile(
-            rf"(?<![A-Za-z])((?:{_NAMES})[\"']?\s{{0,4}}[=:]\s{{0,4}}[\"']?)(?!\[redacted|bearer\b|basic\b)[^\s\"'&,;<>}}]{{1,4096}}",
-            re.IGNORECASE,
-        ),
+    _rule("aiza", r"AIza[A-Za-z0-9_-]{10,}", f"AIza{BLACK}"),
+    _rule(
+        "gsk_ xai- hf_ r8_ pplx- ghp_ gho_ ghu_ ghs_ ghr_ github_pat_",
+        r"(?<![A-Za-z])(gsk_|xai-|hf_|r8_|pplx-|gh[pousr]_|github_pat_)[A-Za-z0-9_]{10,}",
         rf"\1{BLACK}",
     ),
+    # Tokens in three parts (JWT), values sealed by this room, private keys.
+    _rule("eyj", r"\beyJ[A-Za-z0-9_-]{8,}\.[A-Za-z0-9_-]{4,}(?:\.[A-Za-z0-9_-]{0,})?", BLACK),
+    _rule("gaaaaa", r"gAAAAA[A-Za-z0-9_-]{20,}={0,2}", BLACK),
+    _rule("private", r"-----BEGIN [A-Z ]{0,40}PRIVATE KEY-----[^-]{0,8192}", BLACK),
+    # "api_key": "...", password='...'; then key=... and password: ... without quotes.
+    _rule(
+        "key token secret pass pwd signature authorization session",
+        rf"(?<![A-Za-z])((?:{_NAME}){_IS}\\?[\"'])(?!\[redacted|bearer\b|basic\b)[^\"'\r\n]{{1,4096}}",
+        rf"\1{BLACK}",
+        ANY_CASE,
+    ),
+    _rule(
+        "key token secret pass pwd signature authorization session",
+        rf"(?<![A-Za-z])((?:{_NAME}){_IS})(?!\[redacted|bearer\b|basic\b|token\b)[^\s\"'\\&,;<>}}]{{1,4096}}",
+        rf"\1{BLACK}",
+        ANY_CASE,
+    ),
 )
+_WORDS = tuple(dict.fromkeys(word for rule in _RULES for word in rule.words))
 _SECRET_NAMES = re.compile(
-    r"(?:^|[_\-.])(?:password|passwd|secret|secrets|token|authorization|cookie|api_?key|credential|private_key)s?\Z",
+    r"(?:^|[_\-.])(?:password|passwd|passphrase|secret|secrets|(?:access|refresh|id)?token|clientsecret|authorization"
+    r"|cookie|session|sessionid|api_?key|credential|private_?key)s?\Z",
     re.IGNORECASE,
 )
 
 
 def redact(text: str) -> str:
     """Black out everything in a text that looks like a secret."""
-    for pattern, black in _PATTERNS:
-        text = pattern.sub(black, text)
+    lower = text.lower()
+    for word in _WORDS:
+        if word in lower:
+            return _apply_rules(text, lower)
     return text
 
 
+def _apply_rules(text: str, lower: str) -> str:
+    for rule in _RULES:
+        text = rule.apply(text, lower)
+    return text
+
+
+@lru_cache(maxsize=1024)
 def is_secret_name(name: str) -> bool:
     """Whether a value of this name is a secret whatever it looks like."""
     return _SECRET_NAMES.search(name) is not None

@@ -12,7 +12,7 @@ from plumbing import outbox
 def drain_outbox(*_: Any, **__: Any) -> int:
     """The doorbell rang: handle what is due, and ring again rather than keep a worker for long."""
     handled = outbox.drain()
-    if outbox.due(now=timezone.now()):
+    if outbox.is_due(now=timezone.now()):
         outbox.ring()
     return handled
 

@@ -4,11 +4,13 @@ The ledger's insert-only triggers have no off switch, so tests that commit do no
 database back from a copy (a file on SQLite, a template database on PostgreSQL) taken right after the migrations.
 """
 
-import shutil
+import contextlib
+import sqlite3
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import hypothesis
 import pytest
 from django.core.cache import cache
 from django.db import connection, connections
@@ -39,8 +41,7 @@ class _Stage:
     def keep(self) -> None:
         connections.close_all()
         if connection.vendor == "sqlite":
-            _checkpoint()
-            shutil.copyfile(self.name, self.copy)
+            self._copy(self.name, self.copy)
         else:
             self._outside(
                 f'DROP DATABASE IF EXISTS "{self.copy}"', f'CREATE DATABASE "{self.copy}" TEMPLATE "{self.name}"'
@@ -49,9 +50,7 @@ class _Stage:
     def restore(self) -> None:
         connections.close_all()
         if connection.vendor == "sqlite":
-            for suffix in ("-wal", "-shm"):
-                Path(self.name + suffix).unlink(missing_ok=True)
-            shutil.copyfile(self.copy, self.name)
+            self._copy(self.copy, self.name)
         else:
             self._outside(
                 f'DROP DATABASE "{self.name}" WITH (FORCE)', f'CREATE DATABASE "{self.name}" TEMPLATE "{self.copy}"'
@@ -64,16 +63,29 @@ class _Stage:
         else:
             self._outside(f'DROP DATABASE IF EXISTS "{self.copy}"')
 
+    @staticmethod
+    def _copy(source: str, target: str) -> None:
+        """By SQLite's own backup: a server thread that still has the file open sees one consistent change."""
+        with contextlib.closing(sqlite3.connect(source)) as whole, contextlib.closing(sqlite3.connect(target)) as kept:
+            kept.execute("PRAGMA busy_timeout = 20000")
+            whole.backup(kept)
+
     def _outside(self, *statements: str) -> None:
         with connection._nodb_cursor() as cursor:  # type: ignore[attr-defined]
             for statement in statements:
                 cursor.execute(statement)
 
 
-def _checkpoint() -> None:
-    with connection.cursor() as cursor:
-        cursor.execute("PRAGMA wal_checkpoint(TRUNCATE)")
-    connections.close_all()
+# A busy machine is no bug: properties are judged by what they find, not by how long one example took.
+hypothesis.settings.register_profile("house", deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow])
+hypothesis.settings.load_profile("house")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Browsers are heavy and want their time: of several workers one has them all."""
+    for item in items:
+        if item.get_closest_marker("browser"):
+            item.add_marker(pytest.mark.xdist_group("browser"))
 
 
 @pytest.fixture(autouse=True)
@@ -121,3 +133,25 @@ def charlie(shop: Any) -> Any:
     user = factories.make_user("charlie@example.com", name="Charlie")
     factories.make_organization(storefront=shop, owner=user, name="Charlie Ltd")
     return user
+
+
+@pytest.fixture
+def scanner(settings: Any) -> Any:
+    """A partner of secret scanning with a signing key of their own; ``scanner(body)`` gives the headers."""
+    from base64 import b64encode
+
+    from cryptography.hazmat.primitives import hashes, serialization
+    from cryptography.hazmat.primitives.asymmetric import ec
+
+    key = ec.generate_private_key(ec.SECP256R1())
+    settings.SECRET_SCANNING_PUBLIC_KEY = (
+        key.public_key()
+        .public_bytes(serialization.Encoding.PEM, serialization.PublicFormat.SubjectPublicKeyInfo)
+        .decode()
+    )
+
+    def sign(body: bytes) -> dict[str, str]:
+        signature = b64encode(key.sign(body, ec.ECDSA(hashes.SHA256()))).decode()
+        return {"Github-Public-Key-Identifier": "f9525bf0", "Github-Public-Key-Signature": signature}
+
+    return sign

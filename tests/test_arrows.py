@@ -19,6 +19,10 @@ BREAKS = {
     "a sandbox knows us": ("sandbox", "import billing"),
     "stripe outside its driver": ("dashboard", "import stripe"),
     "a connection past the outward door": ("analytics", "import httpx"),
+    "a dialect that knows Django": ("gateway.dialects", "import django.conf"),
+    "a kind that knows a dialect": ("gateway.kinds", "import gateway.dialects.sse"),
+    "a dialect that knows its neighbour": ("gateway.dialects.gemini", "import gateway.dialects.openai_chat.replies"),
+    "a connection for calls past its room": ("gateway", "import aiohttp"),
 }
 
 
@@ -45,7 +49,7 @@ def test_the_contracts_hold(copy_of_the_house):
 @pytest.mark.parametrize("what", BREAKS)
 def test_breaking_it_on_purpose_fails(copy_of_the_house, what):
     room, line = BREAKS[what]
-    intruder = copy_of_the_house / room / "intruder.py"
+    intruder = copy_of_the_house.joinpath(*room.split("."), "intruder.py")
     intruder.write_text(line + "\n")
     try:
         finished = lint(copy_of_the_house)

@@ -3,6 +3,7 @@
 from typing import Any
 
 from django.contrib import admin
+from django.contrib.admin import display
 from django.http import HttpRequest
 from django.utils import timezone
 
@@ -68,8 +69,8 @@ class UserAdmin(ScopedAdmin):
         """Where somebody came from, and who is an operator, is the platform's business."""
         fieldsets = list(super().get_fieldsets(request, obj))
         if scope_for(request).platform:
-            fields = ("is_staff", "is_superuser", "last_login", "terms_accepted_at", "acquisition")
-            fieldsets.append(("Platform", {"fields": fields, "classes": ("tab",)}))
+            fields = ("is_staff", "is_superuser", "last_login", "terms_accepted_at", "came_from")
+            fieldsets.insert(1, ("Platform", {"fields": fields}))
         return fieldsets
 
     def get_list_filter(self, request: HttpRequest) -> Any:
@@ -99,3 +100,8 @@ class UserAdmin(ScopedAdmin):
     def change_row(self, request: HttpRequest, row: Any, changes: dict[str, Any], reason: str) -> None:
         """Through the room."""
         people.update(row, by=_operator(request), source=trail.source_of(request), reason=reason, **changes)
+
+    @display(description="Came from")
+    def came_from(self, user: User) -> str:
+        """The marks kept at sign-up."""
+        return ", ".join(f"{name}: {mark}" for name, mark in user.acquisition.items()) or "nothing known"

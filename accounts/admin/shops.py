@@ -75,10 +75,9 @@ class StorefrontAdmin(ScopedAdmin):
             "Brand",
             {
                 "fields": ("brand_color", "brand_color_dark", "logo", *LOGO_FIELDS, "key_prefix", "currency_display"),
-                "classes": ("tab",),
             },
         ),
-        ("Support and terms", {"fields": ("support_email", "support_url", "terms"), "classes": ("tab",)}),
+        ("Support and terms", {"fields": ("support_email", "support_url", "terms")}),
     )
     editable = (
         "name",

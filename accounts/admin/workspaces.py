@@ -72,8 +72,8 @@ class OrganizationAdmin(BoundsMixin, ScopedAdmin):
             "Organization",
             {"fields": ("name", "time_zone", "standing", "standing_reason", "storefront", "slug", "public_id")},
         ),
-        ("Spending caps", {"fields": SPEND_CAPS, "classes": ("tab",)}),
-        ("Rate limits", {"fields": LIMITS, "classes": ("tab",)}),
+        ("Spending caps", {"fields": SPEND_CAPS}),
+        ("Rate limits", {"fields": LIMITS}),
     )
     editable = ("name", "time_zone", *SPEND_CAPS, *LIMITS)
     deeds = (
@@ -110,14 +110,12 @@ class OrganizationAdmin(BoundsMixin, ScopedAdmin):
     def get_queryset(self, request: HttpRequest) -> QuerySet[Any]:
         """With the two counts the list shows."""
         living = Q(api_keys__revoked_at__isnull=True, api_keys__disabled_at__isnull=True)
-        return (
-            super()
-            .get_queryset(request)
-            .annotate(
-                member_count=Count("memberships", distinct=True),
-                key_count=Count("api_keys", filter=living, distinct=True),
-            )
+        rows: QuerySet[Any] = super().get_queryset(request)
+        counted: QuerySet[Any] = rows.annotate(
+            member_count=Count("memberships", distinct=True),
+            key_count=Count("api_keys", filter=living, distinct=True),
         )
+        return counted
 
     def change_row(self, request: HttpRequest, row: Any, changes: dict[str, Any], reason: str) -> None:
         """Through the room."""

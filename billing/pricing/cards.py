@@ -14,7 +14,7 @@ from itertools import pairwise
 from typing import TypeVar
 
 from billing.money import NANO_PER_USD, exact_text
-from billing.pricing.reading import MAX_QUANTITY, Fields, Malformed, decimal
+from billing.pricing.reading import Fields, Malformed, decimal
 from billing.pricing.usage import Bucket, fallback, read_bucket
 
 MAX_USD_PER_UNIT = 10**6
@@ -239,7 +239,7 @@ def _read_tiers(fields: Fields) -> tuple[ContextTier, ...]:
 
 def _read_tier(source: object, where: str) -> ContextTier:
     fields = Fields(source, where=where)
-    tier = ContextTier(fields.integer("above_tokens", most=MAX_QUANTITY), read_rates(fields, "rates"))
+    tier = ContextTier(fields.integer("above_tokens"), read_rates(fields, "rates"))
     fields.done()
     return tier
 

@@ -236,8 +236,8 @@ def _bound(terms: Terms, costs: Sequence[Prices]) -> Bound:
     cost = dearest(costs) if costs else None
     own = None if terms.own_prices is None else dearest([terms.own_prices])
     if cost and own:
-        # Own prices decide which bucket is dearest, so its cost only tells whether a minimum applies: any cost does.
-        cost = dict.fromkeys(cost, max(cost.values()))
+        # Own prices decide which bucket is dearest; costs only tell whether a minimum may apply, and any cost does.
+        cost = dict.fromkeys(cost, Fraction(any(cost.values())))
     tariff = _tariff(terms, cost, own)
     deciding = tariff.ratios or tariff.price
     sold = {direction: _sold(tariff, deciding, direction) for direction in DIRECTIONS}

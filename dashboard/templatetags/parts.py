@@ -21,7 +21,7 @@ from accounts.access import Seat
 from accounts.models import ApiKey
 from accounts.models.bounds import RATE_LIMITS, SPEND_CAPS, RateLimits
 from accounts.roles import Permission
-from dashboard.forms import usd_of
+from billing import money
 
 register = template.Library()
 
@@ -53,8 +53,8 @@ def control(field: forms.BoundField) -> SafeString:
     if field.errors:
         dress += " is-invalid"
     attrs: dict[str, str | bool] = {"class": f"{dress} {given}".strip()}
-    if str(widget.attrs.get("placeholder", "")).casefold() == str(field.label).casefold():
-        attrs["placeholder"] = ""  # the label says it already
+    if "placeholder" in widget.attrs:
+        attrs["placeholder"] = ""  # allauth's repeat the label
     return field.as_widget(attrs=attrs)
 
 
@@ -126,7 +126,7 @@ def may(seat: Seat | None, permission: str) -> bool:
 @register.filter
 def usd(nano: int) -> str:
     """Nano-dollars as dollars, to the digits they have."""
-    return usd_of(nano)
+    return money.dollars(nano)
 
 
 @register.filter

@@ -1,23 +1,24 @@
 """Where people arrive: the way to their organization, a new one, and the overview."""
 
-from django.contrib import messages
+from django.contrib.auth.decorators import login_required
 from django.http import HttpResponse
 from django.shortcuts import redirect, render
-from django.utils import timezone
-from django.views.decorators.http import require_GET, require_POST
+from django.views.decorators.http import require_GET
 
-from accounts import access, impersonation, organizations, trail
+from accounts import access, organizations, trail
 from accounts.models import ApiKey
 from accounts.requests import TenantRequest
 from accounts.roles import Permission
 from dashboard import forms
-from dashboard.doors import PersonRequest, needs, own_hands
+from dashboard.doors import PersonRequest, Told, needs, own_hands
 
 
 @require_GET
-@own_hands
+@login_required
 def start(request: PersonRequest) -> HttpResponse:
-    """The only organization, a choice of several, or the making of the first."""
+    """The visited organization, the only one, a choice of several, or the making of the first."""
+    if request.impersonation is not None:
+        return redirect("dashboard:overview", request.impersonation.organization.slug)
     seats = access.seats_of(request.user, request.storefront)
     if len(seats) == 1:
         return redirect("dashboard:overview", seats[0].organization.slug)
@@ -29,13 +30,14 @@ def new_organization(request: PersonRequest) -> HttpResponse:
     """Open one more organization."""
     form = forms.NameForm(request.POST or None)
     if request.method == "POST" and form.is_valid():
-        made = organizations.create(
-            storefront=request.storefront,
-            owner=request.user,
-            name=form.cleaned_data["name"],
-            source=trail.source_of(request),
-        )
-        return redirect("dashboard:overview", made.slug)
+        with Told(form):
+            made = organizations.create(
+                storefront=request.storefront,
+                owner=request.user,
+                name=form.cleaned_data["name"],
+                source=trail.source_of(request),
+            )
+            return redirect("dashboard:overview", made.slug)
     return render(request, "dashboard/new_organization.html", {"form": form})
 
 
@@ -60,12 +62,3 @@ def overview(request: TenantRequest, organization_slug: str) -> HttpResponse:
             "base_url": access.canonical_base(request.storefront),
         },
     )
-
-
-@require_POST
-def end_visit(request: TenantRequest) -> HttpResponse:
-    """Staff leave the organization they visited."""
-    if request.impersonation is not None:
-        impersonation.end(request, request.impersonation, now=timezone.now())
-        messages.success(request, "The visit has ended.")
-    return redirect("admin:index")

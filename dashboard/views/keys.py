@@ -24,7 +24,7 @@ from accounts.models.keys import KeyKind
 from accounts.requests import TenantRequest
 from accounts.roles import Permission
 from dashboard import forms
-from dashboard.doors import needs
+from dashboard.doors import Told, ToldAbove, needs
 
 PAGE_SIZE = 50
 
@@ -91,18 +91,19 @@ def key_new(request: TenantRequest, organization_slug: str) -> HttpResponse:
     """Make a key and show its secret, once."""
     now = timezone.now()
     form = forms.NewKeyForm(request.POST or None, kinds=_kinds(request.seat), today=now.astimezone(UTC).date())
-    if request.method != "POST" or not form.is_valid():
-        return render(request, "dashboard/keys/new.html", {"form": form})
-    minted = room.create(
-        organization=request.seat.organization,
-        storefront=None,
-        made_by=request.seat.user,
-        kind=KeyKind(form.cleaned_data["kind"]),
-        label=form.cleaned_data["label"],
-        source=trail.source_of(request),
-        **form.bounds(),
-    )
-    return _show_once(request, minted)
+    if request.method == "POST" and form.is_valid():
+        with Told(form):
+            minted = room.create(
+                organization=request.seat.organization,
+                storefront=None,
+                made_by=request.seat.user,
+                kind=KeyKind(form.cleaned_data["kind"]),
+                label=form.cleaned_data["label"],
+                source=trail.source_of(request),
+                **form.bounds(),
+            )
+            return _show_once(request, minted)
+    return render(request, "dashboard/keys/new.html", {"form": form})
 
 
 def _show_once(request: TenantRequest, minted: room.MintedKey, old: ApiKey | None = None) -> HttpResponse:
@@ -131,11 +132,11 @@ def key_edit(request: TenantRequest, organization_slug: str, key_id: str) -> Htt
         messages.error(request, "This key has ended; nothing was changed.")
         return redirect("dashboard:key_edit", organization_slug, key.public_id)
     if request.method == "POST" and form.is_valid():
-        changes = _changes(key, form)
-        if changes:
-            room.update(key, source=trail.source_of(request), **changes)
-        messages.success(request, "Saved. It holds from the next call.")
-        return redirect("dashboard:key_edit", organization_slug, key.public_id)
+        with Told(form):
+            if changes := _changes(key, form):
+                room.update(key, source=trail.source_of(request), **changes)
+            messages.success(request, "Saved. It holds from the next call.")
+            return redirect("dashboard:key_edit", organization_slug, key.public_id)
     rotation = (
         None if ended or ApiKey.objects.of(request.seat.organization).filter(replaces=key) else forms.RotateForm()
     )
@@ -156,12 +157,10 @@ def _changes(key: ApiKey, form: forms.KeyForm) -> dict[str, Any]:
 def key_switch(request: TenantRequest, organization_slug: str, key_id: str) -> HttpResponse:
     """Off for a while, or on again."""
     key = _changeable(request, key_id)
-    if key.revoked_at:
-        messages.error(request, "A revoked key cannot be switched on again.")
-        return redirect("dashboard:keys", organization_slug)
     enabled = request.POST.get("to") == "on"
-    room.set_enabled(key, enabled=enabled, now=timezone.now(), source=trail.source_of(request))
-    messages.success(request, f"“{key.label}” is switched {'on' if enabled else 'off'}.")
+    with ToldAbove(request):
+        room.set_enabled(key, enabled=enabled, now=timezone.now(), source=trail.source_of(request))
+        messages.success(request, f"“{key.label}” is switched {'on' if enabled else 'off'}.")
     return redirect("dashboard:keys", organization_slug)
 
 
@@ -175,7 +174,7 @@ def key_rotate(request: TenantRequest, organization_slug: str, key_id: str) -> H
     if not form.is_valid():
         messages.error(request, "Choose when the old key stops.")
         return redirect("dashboard:key_edit", organization_slug, key.public_id)
-    try:
+    with ToldAbove(request):
         minted = room.rotate(
             key,
             overlap=form.overlap(),
@@ -183,11 +182,9 @@ def key_rotate(request: TenantRequest, organization_slug: str, key_id: str) -> H
             made_by=request.seat.user,
             source=trail.source_of(request),
         )
-    except room.KeyRefused as refusal:
-        messages.error(request, str(refusal))
-        return redirect("dashboard:key_edit", organization_slug, key.public_id)
-    key.refresh_from_db()
-    return _show_once(request, minted, old=key)
+        key.refresh_from_db()
+        return _show_once(request, minted, old=key)
+    return redirect("dashboard:key_edit", organization_slug, key.public_id)
 
 
 @never_cache

@@ -8,7 +8,7 @@ from accounts import organizations, trail
 from accounts.requests import TenantRequest
 from accounts.roles import Permission
 from dashboard import forms
-from dashboard.doors import PersonRequest, needs, own_hands
+from dashboard.doors import PersonRequest, Told, needs, own_hands
 
 
 @needs(Permission.MANAGE_ORGANIZATION)
@@ -19,10 +19,11 @@ def organization(request: TenantRequest, organization_slug: str) -> HttpResponse
     form = forms.OrganizationForm(request.POST or None, initial=before)
     if request.method == "POST" and form.is_valid():
         changes = {name: form.cleaned_data[name] for name in form.changed_data}
-        if changes:
-            organizations.update(found, source=trail.source_of(request), **changes)
-        messages.success(request, "Saved.")
-        return redirect("dashboard:settings", organization_slug)
+        with Told(form):
+            if changes:
+                organizations.update(found, source=trail.source_of(request), **changes)
+            messages.success(request, "Saved.")
+            return redirect("dashboard:settings", organization_slug)
     return render(request, "dashboard/settings.html", {"form": form})
 
 

@@ -6,8 +6,8 @@ Every dialect has the same short functions under the same names (see `Dialect`),
 from collections.abc import Callable, Iterable, Mapping
 from typing import Protocol
 
-from gateway.dialects import anthropic_messages, openai_chat
-from gateway.dialects.glimpse import Glimpse
+from gateway.dialects import anthropic_messages, gemini, openai_chat, openai_completions, openai_responses
+from gateway.dialects.glimpse import Seen
 from gateway.dialects.heading import Heading
 from gateway.dialects.neutral import Event, Json, Request, Tally
 from gateway.dialects.sse import ServerEvent
@@ -19,6 +19,9 @@ class Reader(Protocol):
 
     def read(self, received: ServerEvent, /) -> list[Event]:
         """Read one event."""
+
+    def close(self) -> list[Event]:
+        """Say that the bytes have ended."""
 
 
 class Writer(Protocol):
@@ -34,8 +37,13 @@ class Writer(Protocol):
 class Dialect(Protocol):
     """What a wire format can do."""
 
-    EventReader: Callable[[], Reader]
-    EventWriter: Callable[[Heading], Writer]
+    @property
+    def EventReader(self) -> Callable[[], Reader]:  # noqa: N802 -- a class of the module
+        """Reads a streamed answer."""
+
+    @property
+    def EventWriter(self) -> Callable[[Heading], Writer]:  # noqa: N802
+        """Writes a streamed answer."""
 
     def read_request(self, body: bytes, /) -> Request:
         """Read a client's body."""
@@ -61,11 +69,14 @@ class Dialect(Protocol):
     def merged(self, earlier: Json, report: Json, /) -> Json:
         """Lay a later usage block over an earlier one."""
 
-    def glimpse(self, data: bytes, /) -> Glimpse:
+    def glimpse(self, data: bytes, /) -> Seen:
         """See in passing what an event delivers."""
 
 
 DIALECTS: Mapping[str, Dialect] = {
     "openai_chat": openai_chat,
     "anthropic_messages": anthropic_messages,
+    "gemini": gemini,
+    "openai_completions": openai_completions,
+    "openai_responses": openai_responses,
 }

@@ -9,7 +9,8 @@ from typing import Any
 
 import msgspec
 
-from gateway.errors import Answer, Meaning
+from gateway.dialects.neutral import Broke
+from gateway.errors import Answer, GatewayError, Meaning, for_client
 
 LONGEST_WAIT_S = 3600.0
 LONGEST_TEXT = 4000
@@ -123,7 +124,12 @@ def word(source: Mapping[str, Any], *names: str) -> str | None:
 
 
 def answer(
-    status: int, headers: Mapping[str, str], *, message: str | None, codes: tuple[str | None, ...], param: str | None = None
+    status: int,
+    headers: Mapping[str, str],
+    *,
+    message: str | None,
+    codes: tuple[str | None, ...],
+    param: str | None = None,
 ) -> Answer:
     """Put together what a provider said."""
     text = message or ""
@@ -135,3 +141,8 @@ def answer(
         param=param,
         retry_after_s=retry_after_s(headers),
     )
+
+
+def broken(broke: Broke) -> GatewayError:
+    """Turn a failure inside an answer into the error its reader sees."""
+    return for_client(answer(broke.status, {}, message=broke.message, codes=(broke.code,)))

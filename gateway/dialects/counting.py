@@ -7,7 +7,7 @@ any call can be is no count: it is left out, so that metering estimates, and the
 from decimal import Decimal
 from typing import Any
 
-from gateway.dialects.neutral import Json
+from gateway.dialects.neutral import Json, Tally
 
 LARGEST_COUNT = 10**10
 LARGEST_COST_USD = Decimal(100_000)
@@ -63,3 +63,13 @@ def total(*counts: int | None) -> int | None:
     """Add what was said; None when nothing was."""
     said = [count for count in counts if count is not None]
     return sum(said) if said else None
+
+
+def cached(tally: Tally) -> tuple[int, int, int]:
+    """Say how much was read from a cache, written for minutes and for an hour, together never more than the input."""
+    left, parts = tally.input or 0, []
+    for asked in (tally.cache_read, tally.cache_write_5m, tally.cache_write_1h):
+        part = min(asked or 0, left)
+        left -= part
+        parts.append(part)
+    return parts[0], parts[1], parts[2]

@@ -4,11 +4,11 @@ from typing import Any, NamedTuple
 
 import msgspec
 
-from gateway.dialects.neutral import CallDelta, CallStarted, Event, Json, RefusalDelta, TextDelta, ThinkingDelta
+from gateway.dialects.neutral import CallDelta, CallStarted, Event, Json, RefusalDelta, TextDelta, ThinkingDelta, Untold
 
 
 class Glimpse(NamedTuple):
-    """One event, seen in passing."""
+    """One event that holds more than words."""
 
     text: str = ""
     usage: Json | None = None
@@ -17,7 +17,7 @@ class Glimpse(NamedTuple):
     ended: bool = False
 
 
-NOTHING = Glimpse()
+Seen = str | Glimpse  # nearly every event is only words, so those are not wrapped
 ENDED = Glimpse(ended=True)
 ODD = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
 
@@ -31,6 +31,8 @@ def said(event: Event) -> str:
             return event.arguments
         case CallStarted():
             return event.name
+        case Untold():
+            return event.text
     return ""
 
 

@@ -15,6 +15,13 @@ SOUNDS = {
     "pcm16": "audio/pcm",
 }
 FORMATS = {media_type: name for name, media_type in SOUNDS.items()} | {"audio/mpeg": "mp3", "audio/x-wav": "wav"}
+PICTURES = {"png": "image/png", "webp": "image/webp", "gif": "image/gif", "heic": "image/heic", "heif": "image/heif"}
+
+
+def picture_type(url: str) -> str:
+    """Guess the media type of a picture from the end of its address."""
+    path = url.partition("?")[0]
+    return PICTURES.get(path.rpartition(".")[2].lower(), "image/jpeg")
 
 
 def read_data_url(url: str, where: str) -> tuple[str, str] | None:

@@ -23,6 +23,19 @@ Effort = Literal["none", "minimal", "low", "medium", "high", "xhigh", "max"]
 Stop = Literal["end", "stop_sequence", "length", "tool_calls", "blocked", "refusal", "pause", "context_window", "error"]
 
 
+# Fields that never change an answer, though only one dialect knows them: how long to cache, whom to watch for abuse.
+HINTS = frozenset(
+    {
+        "client_metadata",
+        "prompt_cache_options",
+        "prompt_cache_retention",
+        "safety_identifier",
+        "stream_options",
+        "stream_options.include_obfuscation",
+    }
+)
+
+
 # What a message is made of
 
 
@@ -184,6 +197,7 @@ class Request(Struct, frozen=True, kw_only=True):
     user: str | None = None
     metadata: Mapping[str, str] | None = None
     cache: CacheMark | None = None
+    cache_key: str | None = None
     foreign: tuple[str, ...] = ()
 
 
@@ -291,6 +305,7 @@ class Untold(Struct, frozen=True, tag=True):
     """Something in the answer that only its own dialect can say; between two dialects it is an error, not a silence."""
 
     kind: str
+    text: str = ""
 
 
 class Ended(Struct, frozen=True, tag=True):
@@ -351,21 +366,35 @@ class Tally(Struct, frozen=True, kw_only=True):
 
 def marked(request: Request) -> bool:
     """Say whether anything in the request carries a prompt-caching mark."""
-    return request.cache is not None or any(
-        part.cache for _, part in parts_of(request) if not isinstance(part, (Thinking, Refusal))
-    ) or any(tool.cache for tool in request.tools)
+    return (
+        request.cache is not None
+        or any(tool.cache for tool in request.tools)
+        or any(part.cache for _, part in parts_of(request) if not isinstance(part, (Thinking, Refusal)))
+    )
 
 
-def without_cache_marks(request: Request) -> Request:
-    """Take the prompt-caching marks off: they change the price of an answer, never the answer."""
-    return replace(
+def without_hints(request: Request) -> tuple[Request, tuple[str, ...]]:
+    """Take off what can change the price or the bookkeeping of an answer but never the answer, and name it.
+
+    Writers refuse these like everything else they cannot say. Whoever would rather answer without them asks here, and
+    tells the client what was left out.
+    """
+    names = [name for name in request.foreign if name in HINTS]
+    if marked(request):
+        names.append("cache_control")
+    if request.cache_key is not None:
+        names.append("prompt_cache_key")
+    plain = replace(
         request,
         cache=None,
+        cache_key=None,
+        foreign=tuple(name for name in request.foreign if name not in HINTS),
         tools=tuple(replace(tool, cache=None) for tool in request.tools),
         messages=tuple(
             replace(message, parts=tuple(_unmarked(part) for part in message.parts)) for message in request.messages
         ),
     )
+    return plain, tuple(names)
 
 
 def _unmarked(part: Part) -> Part:

@@ -9,7 +9,7 @@ the total tells which of three habits a host has, and is believed over their nam
 
 from decimal import Decimal
 
-from gateway.dialects.counting import Counts, total
+from gateway.dialects.counting import Counts, cached, total
 from gateway.dialects.neutral import Json, Tally
 
 TICKS_PER_USD = 10**10
@@ -63,7 +63,8 @@ def _cache_read(counts: Counts, usage: Json, prompt: Json) -> int | None:
 def _searches(counts: Counts, usage: Json) -> int | None:
     tools = counts.part(usage, "server_tool_use_details") or counts.part(usage, "server_tool_use")
     return total(
-        counts.of(tools, "web_search_requests"), counts.of(counts.part(usage, "server_side_tool_usage_details"), "web_search_calls")
+        counts.of(tools, "web_search_requests"),
+        counts.of(counts.part(usage, "server_side_tool_usage_details"), "web_search_calls"),
     )
 
 
@@ -109,9 +110,9 @@ def write_responses_usage(tally: Tally) -> Json:
 
 
 def _input_details(tally: Tally) -> Json:
-    written = total(tally.cache_write_5m, tally.cache_write_1h)
+    read, minutes, hour = cached(tally)
     return {
-        "cached_tokens": tally.cache_read or 0,
+        "cached_tokens": read,
         "audio_tokens": tally.audio_in or 0,
-        **({} if written is None else {"cache_write_tokens": written}),
+        "cache_write_tokens": minutes + hour,
     }

@@ -5,7 +5,8 @@ nesting bomb. Replies of providers go through `reply_members`: as strict about b
 """
 
 import json
-from collections.abc import Callable, Set
+from collections.abc import Callable
+from collections.abc import Set as AbstractSet
 from typing import Any, NoReturn, TypeVar
 
 import msgspec
@@ -180,7 +181,7 @@ def mapping(value: Any, where: str) -> Json:
     return value
 
 
-def one_of(value: Any, words: Set[str] | dict[str, Any], where: str) -> str:
+def one_of(value: Any, words: AbstractSet[str] | dict[str, Any], where: str) -> str:
     """Take one of a few words."""
     if type(value) is not str or value not in words:
         refuse(where, "one of " + ", ".join(sorted(words)))
@@ -201,7 +202,7 @@ def maybe(source: Json, name: str, kind: Callable[[Any, str], T], where: str = "
     return None if value is None else kind(value, where + name)
 
 
-def strangers(source: Json, known: Set[str], where: str = "") -> list[str]:
+def strangers(source: Json, known: AbstractSet[str], where: str = "") -> list[str]:
     """Name the members that this dialect's reader does not know; null says nothing and is no stranger."""
     if source.keys() <= known:
         return []

@@ -86,11 +86,12 @@ def collect(events: Iterable[Event]) -> Reply:
     """Put the events of one reply together."""
     reply = Reply()
     for event in events:
-        _take(reply, event)
+        take(reply, event)
     return reply
 
 
-def _take(reply: Reply, event: Event) -> None:
+def take(reply: Reply, event: Event) -> None:
+    """Add one event to the reply it belongs to."""
     match event:
         case TextDelta():
             reply.choice(event.choice).block(event.block, "text").text += event.text

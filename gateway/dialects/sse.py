@@ -85,6 +85,8 @@ class Decoder:
         if self._left < 0:
             raise TooMuch("The provider's answer is longer than a stream may be.")
         self._has_cr = self._has_cr or b"\r" in arrived
+        if arrived.endswith(b"\n\n") and not (self._rest or self._has_cr or len(arrived) > self._max_event_bytes):
+            return [ServerEvent(piece + b"\n\n") for piece in arrived[:-2].split(b"\n\n")]  # as slices mostly come
         if self._rest:
             self._rest += arrived
         waiting = self._rest or arrived

@@ -43,7 +43,7 @@ class Migration(migrations.Migration):
             ],
             options={
                 'db_table': 'outbox_messages',
-                'indexes': [models.Index(condition=models.Q(('done_at', None), ('parked_at', None)), fields=['due_at', 'id'], name='outbox_due'), models.Index(condition=models.Q(('parked_at__isnull', False)), fields=['parked_at'], name='outbox_parked'), models.Index(condition=models.Q(('done_at__isnull', False)), fields=['done_at'], name='outbox_done')],
+                'indexes': [models.Index(condition=models.Q(('done_at', None), ('parked_at', None)), fields=['topic', 'due_at', 'id'], name='outbox_due'), models.Index(condition=models.Q(('parked_at__isnull', False)), fields=['parked_at'], name='outbox_parked'), models.Index(condition=models.Q(('done_at__isnull', False)), fields=['done_at'], name='outbox_done')],
                 'constraints': [models.UniqueConstraint(fields=('topic', 'key'), name='outbox_topic_key_once'), models.CheckConstraint(condition=models.Q(models.Q(('topic', ''), _negated=True), models.Q(('key', ''), _negated=True)), name='outbox_topic_key_named'), models.CheckConstraint(condition=models.Q(('done_at__isnull', True), ('parked_at__isnull', True), _connector='OR'), name='outbox_done_or_parked')],
             },
         ),

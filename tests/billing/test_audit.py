@@ -66,12 +66,12 @@ COUNTER = "(SELECT min(id) FROM billing_capcounter WHERE organization_id = {org}
 COLUMNS = "organization_id, debit_id, credit_id, amount, value_nano, code, reference, reason, created_at"
 COPY = f"INSERT INTO billing_transfer (uid, {COLUMNS}) SELECT 'forged', {COLUMNS} FROM billing_transfer WHERE id = "
 GIFT = (
-    f"INSERT INTO billing_transfer (uid, {COLUMNS}) SELECT 'forged', organization_id, {PROMO}, credit_id, 5, 5, 'refund',"
-    " '', '', created_at FROM billing_transfer WHERE code = 'refund' AND organization_id = {org}"
+    f"INSERT INTO billing_transfer (uid, {COLUMNS}) SELECT 'forged', organization_id, {PROMO}, credit_id, 5, 5,"
+    " 'refund', '', '', created_at FROM billing_transfer WHERE code = 'refund' AND organization_id = {org}"
 )
 REFUND = (
-    f"INSERT INTO billing_transfer (uid, reverses_id, {COLUMNS}) SELECT 'forged', reverses_id, organization_id, debit_id,"
-    " credit_id, 91001, 91001, code, '', '', created_at FROM billing_transfer WHERE code = 'refund'"
+    f"INSERT INTO billing_transfer (uid, reverses_id, {COLUMNS}) SELECT 'forged', reverses_id, organization_id,"
+    " debit_id, credit_id, 91001, 91001, code, '', '', created_at FROM billing_transfer WHERE code = 'refund'"
     " AND organization_id = {org}"
 )
 
@@ -191,7 +191,7 @@ def superuser() -> Iterator[None]:
                 cursor.execute(sql)
 
 
-class Undo(Exception):  # noqa: N818 - it is no error
+class Undo(Exception):
     """Put everything back."""
 
 
@@ -241,7 +241,7 @@ def test_an_incremental_run_begins_at_the_last_clean_checkpoint(
     shop_life: tuple[Stage, Stage], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(audit, "OVERLAP", 0)
-    first, second = shop_life
+    first, _ = shop_life
     assert tasks.prove_books(full=True) == 0
     assert AuditCheckpoint.objects.first().findings == 0
     assert audit.run(full=False).transfers == 0
@@ -259,7 +259,8 @@ def test_an_incremental_run_begins_at_the_last_clean_checkpoint(
 
 
 def test_sums_that_overflow_are_a_finding_and_no_accident(shop_life: tuple[Stage, Stage]) -> None:
-    sql = "UPDATE billing_transfer SET amount = 9000000000000000000, value_nano = 9000000000000000000 WHERE code = 'top_up'"
+    most = 9 * 10**18
+    sql = f"UPDATE billing_transfer SET amount = {most}, value_nano = {most} WHERE code = 'top_up'"
     assert {"I3"} <= {finding.invariant for finding in corrupted(sql, shop_life)}
 
 

@@ -180,6 +180,26 @@ def test_a_cancelled_reserve_is_dropped_or_given_back(stage: Stage, monkeypatch:
     stage.proven()
 
 
+def test_a_queue_of_nothing_but_the_cancelled_is_no_batch(
+    stage: Stage, committer: Committer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    gate = Gate(monkeypatch)
+
+    async def story() -> None:
+        first = asyncio.create_task(committer.submit(stage.reserving(0)))
+        await gate.closed()
+        second = asyncio.create_task(committer.submit(stage.reserving(0)))
+        await asyncio.sleep(0)
+        second.cancel()
+        await asyncio.gather(second, return_exceptions=True)
+        gate.open.set()
+        assert await first == Granted(0)
+        assert await committer.submit(stage.reserving(0)) == Granted(0)
+
+    run(story())
+    assert gate.batches == [1, 1]
+
+
 def test_a_reserve_cancelled_after_it_was_granted_is_given_back(
     stage: Stage, committer: Committer, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -1,15 +1,20 @@
-from datetime import timedelta
+import json
+from datetime import date, timedelta
+from decimal import Decimal
 from itertools import count
+from uuid import UUID
 
 import pytest
 from django.db import IntegrityError, connection, transaction
+from django.db.migrations.state import ProjectState
 from django.db.transaction import TransactionManagementError
 
 from accounts import organizations, trail
 from accounts.models.organizations import Standing
-from billing import ledger, wallets
+from billing import audit, ledger, wallets
 from billing.ledger_book import Page
 from billing.models import Account, Hold, HoldLine, ProcessLease, Transfer
+from billing.models.guards import SQLITE, Guards
 from billing.models.ledger import NANO_USD, Kind
 from billing.operations import (
     BadOperation,
@@ -525,6 +530,34 @@ def test_riders_travel_with_success_alone(stage: Stage) -> None:
     ]
 
 
+def test_riders_may_carry_whatever_a_column_holds(stage: Stage) -> None:
+    with connection.cursor() as cursor:
+        cursor.execute("CREATE TABLE ride (a date, b text, c numeric(9, 2), d text, e integer, f timestamp)")
+    what = (date(2026, 1, 2), UUID(int=7), Decimal("1.50"), {"k": [1, None]}, None, stage.now)
+    stage.one(stage.reserving(0, riders=(Rider("ride", ("a", "b", "c", "d", "e", "f"), [what]),)))
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT CAST(a AS text), b, c, d, e, CAST(f AS text) FROM ride")
+        [(day, uuid, price, words, nothing, at)] = cursor.fetchall()
+    assert (day, uuid.replace("-", ""), Decimal(str(price)), nothing) == (
+        "2026-01-02",
+        UUID(int=7).hex,
+        Decimal("1.5"),
+        None,
+    )
+    assert json.loads(words) == {"k": [1, None]}
+    assert at.startswith("2026-11-21 12:00:00")
+
+
+@pytest.mark.django_db(transaction=True)
+def test_the_guards_can_be_taken_down_and_put_up_again() -> None:
+    with connection.schema_editor() as editor:
+        Guards().database_backwards("billing", editor, ProjectState(), ProjectState())
+        assert len(audit.run().findings) == len(SQLITE)
+        Guards().database_forwards("billing", editor, ProjectState(), ProjectState())
+    assert audit.run().findings == []
+    assert Guards().describe().startswith("Guard")
+
+
 @pytest.mark.parametrize(
     "make",
     [
@@ -544,6 +577,7 @@ def test_riders_travel_with_success_alone(stage: Stage) -> None:
         lambda: Settle(hold_id=1, organization_id=1, charge_nano=-1, exact=True),
         lambda: Settle(hold_id=1, organization_id=1, charge_nano=1, exact=True, tokens=(Tokens(NANO_USD, 1),)),
         lambda: Settle(hold_id=1, organization_id=1, charge_nano=1, exact=True, tokens=(Tokens(TOKENS, 0),)),
+        lambda: Settle(hold_id=1, organization_id=1, charge_nano=1, exact=True, reference="x" * 121),
         lambda: Release(hold_id=1, organization_id=1, outcome="settled"),  # type: ignore[arg-type]
         lambda: Post(uid="a", debit="paid", credit="revenue", amount=1, code="x"),
         lambda: Post(uid="a", debit="revenue", credit="revenue", amount=1, code="x"),

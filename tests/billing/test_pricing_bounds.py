@@ -87,6 +87,17 @@ def test_the_dearest_modality_and_cache_class_within_reach(question: Any, answer
     assert most(replace(ASKED, question=question, answer=answer), RICH) == hold
 
 
+def test_the_dearest_modality_is_found_wherever_it_stands() -> None:
+    cheap_audio = [
+        {"direction": "input", "modality": "audio", "price": "1"},
+        {"direction": "output", "modality": "audio", "price": "2"},
+    ]
+    card = {**M_STD, "rates": [*M_STD["rates"], *cheap_audio]}
+    assert most(ASKED, card) == most(replace(ASKED, question="audio", answer="audio"), card) == 4_500_000
+    media = replace(ASKED, lines=(Line(Bucket("input", "audio"), 10),))
+    assert most(media, card) == 4_500_000 + 10 * 1000
+
+
 def test_lines_bound_what_bytes_do_not() -> None:
     assert most(replace(ASKED, question="text", answer="text", lines=(IMAGES,)), RICH) == 8_000_000 + 80_000_000
     audio = (Line(Bucket("input", "audio"), 10), Line(Bucket("input", "audio", "read"), 5))
@@ -205,8 +216,8 @@ def test_adjusted_tokens_are_held_as_if_every_component_rounded_up_by_itself() -
     assert most(rich, RICH, ADJUSTED) == ((100 * 18 + 8 * 24) // 25 + (10 * 12 + 4 * 4) // 5) * 10_000
     # Service tier and hour multiply the ratio; one granted token is a split as well; no figure passes through a float.
     tiered = {**M_STD, "service_tiers": {"priority": "2.5"}}
-    dear = replace(asked, service_tier="priority")
-    assert most(dear, tiered, ADJUSTED) == ((100 * 9 + 4 * 9) // 10 + (10 * 9 + 2 * 1) // 2) * 10_000
+    dear = replace(asked, input_bytes=107, service_tier="priority")
+    assert most(dear, tiered, ADJUSTED) == ((107 * 9 + 4 * 9) // 10 + (10 * 9 + 2 * 1) // 2) * 10_000
     split = (99 * 9 + 6 * 24) // 25 + (10 * 9 + 4 * 4) // 5
     assert most(asked, plan=ADJUSTED, granted_tokens=1) == split * 10_000
     huge = Bounds(input_bytes=10**12 - 1, max_output_tokens=0)
@@ -216,6 +227,8 @@ def test_adjusted_tokens_are_held_as_if_every_component_rounded_up_by_itself() -
     assert most(huge, million, sevenths) == -(-tokens * 70_007 // 10)
     free = {**M_STD, "rates": [{**rate, "price": "0"} for rate in M_STD["rates"]], "free": True}
     assert most(asked, free, ADJUSTED) == 0
+    half_free = {**M_STD, "rates": [free["rates"][0], M_STD["rates"][1]]}
+    assert most(asked, half_free, ADJUSTED) == 19 * 10_000
     paid = (50 * 9 + 6 * 24) // 25 + (10 * 9 + 4 * 4) // 5
     assert most(asked, plan=ADJUSTED, granted_tokens=50) == paid * 10_000
 

@@ -88,6 +88,14 @@ def test_what_has_no_price_is_refused_by_name_unless_nothing_was_used(bucket: Bu
     assert priced(Usage.of([(bucket, 0)]), PLUS).charge_nano == 0
 
 
+@pytest.mark.parametrize(
+    "bucket", [Bucket("output", "reasoning", "none", "character"), Bucket("input", "text", "read", "character")]
+)
+def test_a_fallback_never_changes_the_unit(bucket: Bucket) -> None:
+    with pytest.raises(Unpriced, match="no price for"):
+        priced(Usage.of([(bucket, 1)]), PLUS)
+
+
 def test_no_plan_sells_what_nobody_knows_the_cost_of() -> None:
     units = {"name": "u", "version": 1, "method": "unit_price", "units": [IMAGE]}
     usage = Usage.of([(Bucket("input", "image", "none", "image"), 1)])

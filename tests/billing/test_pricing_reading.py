@@ -1,6 +1,7 @@
 # ruff: noqa: E501  (a table reads best with one case per line)
 """What is written wrongly is refused, with the place and the remedy; nothing is dropped in silence."""
 
+import time
 from datetime import UTC, datetime
 from fractions import Fraction
 from typing import Any
@@ -397,6 +398,22 @@ def test_circumstances_are_written_as_far_as_they_differ() -> None:
         with_minimum=False,
     )
     assert circumstances.to_json() == source
+
+
+def test_circumstances_are_written_in_utc_wherever_we_are(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TZ", "America/New_York")
+    time.tzset()
+    try:
+        written = Circumstances.from_json({"at": "2026-11-21T08:30:00+01:00"}).to_json()
+    finally:
+        monkeypatch.undo()
+        time.tzset()
+    assert written == {"at": "2026-11-21T07:30:00+00:00"}
+
+
+def test_lists_may_be_as_long_as_they_say() -> None:
+    tiers = {f"tier {number}": "1" for number in range(500)}
+    assert len(Card.from_json({**CARD, "service_tiers": tiers}).service_tiers) == 500
 
 
 BOUNDS = {"input_bytes": 10, "max_output_tokens": 5}

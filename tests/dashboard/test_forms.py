@@ -1,5 +1,4 @@
 from datetime import UTC, date, datetime
-from decimal import Decimal
 
 import pytest
 from hypothesis import given
@@ -18,27 +17,13 @@ def new_key(**values):
 
 
 @given(st.integers(1, LARGEST_NANO))
-def test_dollars_and_nano_dollars_are_the_same_amount(nano):
-    shown = forms.usd_of(nano)
-    assert forms.nano_of(Decimal(shown)) == nano
-    assert forms.UsdField().clean(shown) == nano
+def test_what_a_form_shows_is_what_it_reads(nano):
+    field = forms.UsdField()
+    assert field.clean(field.prepare_value(nano)) == nano
 
 
 @pytest.mark.parametrize(
-    ("nano", "shown"),
-    [(1, "0.000000001"), (10**9, "1.00"), (1_500_000_000, "1.50"), (1_160_000, "0.00116"), (-5, "-0.000000005")],
-)
-def test_an_amount_shows_all_its_digits(nano, shown):
-    assert forms.usd_of(nano) == shown
-
-
-def test_what_is_finer_than_a_nano_dollar_is_never_rounded():
-    with pytest.raises(ValueError, match="finer"):
-        forms.nano_of(Decimal("0.0000000001"))
-
-
-@pytest.mark.parametrize(
-    "amount", ["0", "-1", "NaN", "Infinity", "1e400", "0.0000000001", "ten", "9300000000000", "1,5"]
+    "amount", ["0", "-1", "NaN", "Infinity", "1e400", "0.0000000001", "ten", "1,5", "1 000", "9000000001"]
 )
 def test_a_strange_amount_is_refused_with_a_sentence(amount):
     form = new_key(cap_day_nano=amount)
@@ -54,7 +39,7 @@ def test_a_label_is_visible_text(label):
 
 
 def test_lists_are_one_entry_per_line():
-    form = new_key(allowed_models="gpt-4o\r\n\n claude-* ,gpt-4o", allowed_networks="203.0.113.7\n2001:db8::1/32")
+    form = new_key(allowed_models="gpt-4o\r\n\n claude-* ,gpt-4o", allowed_networks="203.0.113.7\n2001:db8::/32")
     assert form.is_valid(), form.errors
     assert form.bounds()["allowed_models"] == ["gpt-4o", "claude-*"]
     assert form.bounds()["allowed_networks"] == ["203.0.113.7/32", "2001:db8::/32"]
@@ -68,6 +53,7 @@ def test_lists_are_one_entry_per_line():
         ("allowed_models", "\n".join(f"m{number}" for number in range(51))),
         ("allowed_networks", "10.0.0.0/33"),
         ("allowed_networks", "localhost"),
+        ("allowed_networks", "10.0.0.1/8"),
         ("requests_per_minute", "0"),
         ("requests_per_minute", "-1"),
         ("tokens_per_day", str(LARGEST_NANO + 1)),

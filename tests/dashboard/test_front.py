@@ -133,3 +133,24 @@ def test_an_unknown_host_gets_the_page_without_a_shop(shop):
     assert response.status_code == 421
     assert "No shop at this address" in response.content.decode()
     assert "/brand.css" not in response.content.decode()
+
+
+def test_too_many_tries_get_a_friendly_page(client, alice):
+    for _ in range(11):
+        response = client.post("/accounts/login/", {"login": alice.email, "password": "wrong"})
+    assert response.status_code in {200, 429}
+    for _ in range(30):
+        response = client.post("/accounts/login/", {"login": alice.email, "password": "wrong"})
+    assert response.status_code == 429
+    assert "A little too fast" in response.content.decode()
+
+
+def test_a_stale_form_says_so(shop):
+    strict = Client(enforce_csrf_checks=True, headers={"host": "localhost", "accept": "text/html"})
+    response = strict.post("/accounts/login/", {"login": "a@example.com", "password": "x"})
+    assert response.status_code == 403
+    assert "grown stale" in response.content.decode()
+
+
+def test_letters_of_a_house_without_a_mail_server_can_be_read(client, shop):
+    assert client.get("/mailbox/").status_code == 200

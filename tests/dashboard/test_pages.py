@@ -31,7 +31,7 @@ def test_each_role_sees_its_pages_and_no_others(client, organization, role, name
     response = client.get(page(name, organization))
     assert response.status_code == expected
     if expected == 403:
-        assert "You may not do this here" in response.content.decode()
+        assert "Not allowed" in response.content.decode()
 
 
 @pytest.mark.parametrize("name", PAGES)
@@ -160,7 +160,7 @@ def test_switching_rotating_and_revoking(client, organization, alice):
     assert successor.revoked_at
     assert "backend" in client.get(page("keys", organization) + "?show=ended").content.decode()
     refused = client.post(page("key_switch", organization, successor.public_id), {"to": "on"}, follow=True)
-    assert "cannot be switched on again" in refused.content.decode()
+    assert "that is for good" in refused.content.decode()
 
 
 @pytest.mark.parametrize("overlap", ["", "-1", "99999999", "1\x00"])
@@ -257,10 +257,12 @@ def test_a_visit_shows_on_every_page_and_opens_no_keys(client, organization):
     assert response.status_code == 200
     assert "You are visiting" in response.content.decode()
     assert "Ticket 12" in response.content.decode()
+    assert client.get("/app/")["Location"] == page("overview", organization)
+    assert client.get("/app/new/").status_code == 403
     for name in ("keys", "key_new", "settings"):
         closed = client.get(page(name, organization))
         assert closed.status_code == 403
-    client.post("/app/visit/end/")
+    client.post("/desk/visit/end/")
     assert client.get(page("overview", organization)).status_code == 404
     assert AuditEvent.objects.filter(action="impersonation.ended").exists()
 
@@ -274,7 +276,7 @@ def test_every_post_needs_its_token(organization, alice):
     for address in (
         "/app/new/",
         "/app/account/",
-        "/app/visit/end/",
+        "/desk/visit/end/",
         page("key_new", organization),
         page("settings", organization),
         page("key_revoke", organization, key.public_id),

@@ -5,15 +5,18 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
+from django.contrib import admin
 from django.test import Client
+from django.urls import reverse
 from django.utils import timezone
 
 from accounts import organizations, trail
-from accounts.models import ApiKey, Impersonation, Invitation, Membership, Organization, Storefront, User
+from accounts.models import ApiKey, AuditEvent, Impersonation, Invitation, Membership, Organization, Storefront, User
 from accounts.models.keys import KeyKind
 from tests import factories
 
 CANARY = "CANARY"
+REASON = "because the customer asked"
 
 
 def fill(shop: Storefront, mark: str) -> Organization:
@@ -22,7 +25,7 @@ def fill(shop: Storefront, mark: str) -> Organization:
     owner.acquisition = {"utm_source": f"{mark}-campaign"}
     owner.save()
     organization = factories.make_organization(storefront=shop, owner=owner, name=f"{mark} Organization")
-    factories.make_key(organization, label=f"{mark} key", scopes=[f"{mark}-scope"], allowed_models=[f"{mark}-model"])
+    factories.make_key(organization, label=f"{mark} key", allowed_models=[f"{mark}-model"])
     ApiKey.unscoped.create(
         storefront=shop,
         kind=KeyKind.OPERATOR,
@@ -98,13 +101,13 @@ def onlooker(shop: Storefront) -> User:
 
 
 @pytest.fixture
-def staff(db: None) -> User:
+def staff(shop: Storefront) -> User:
     """The platform's staff, without a superuser's powers."""
     return factories.make_user("platform@example.com", is_staff=True)
 
 
 @pytest.fixture
-def root(db: None) -> User:
+def root(shop: Storefront) -> User:
     """A superuser."""
     return factories.make_staff(email="root@example.com")
 
@@ -146,4 +149,35 @@ def rows_of(shop: Storefront) -> dict[str, list[int]]:
         "user": list(
             User.objects.filter(memberships__organization__storefront=shop).distinct().values_list("pk", flat=True)
         ),
+    }
+
+
+def address(row: Any, page: str, *rest: Any) -> str:
+    return reverse(f"admin:{row._meta.app_label}_{row._meta.model_name}_{page}", args=[row.pk, *rest])
+
+
+def form_of(client: Client, url: str) -> dict[str, Any]:
+    """What a browser would send back unchanged."""
+    form = client.get(url).context["adminform"].form
+    values = {name: form[name].value() for name in form.fields}
+    data = {
+        name: ("on" if value is True else value)
+        for name, value in values.items()
+        if value is not None and value is not False
+    }
+    for inline in client.get(url).context["inline_admin_formsets"]:
+        data |= {f"{inline.formset.prefix}-{part}": 0 for part in ("TOTAL_FORMS", "INITIAL_FORMS")}
+    return {**data, "reason": REASON}
+
+
+def change(client: Client, row: Any, **values: Any) -> Any:
+    url = address(row, "change")
+    return client.post(url, {**form_of(client, url), **values})
+
+
+def snapshot() -> dict[str, list[dict[str, Any]]]:
+    return {
+        model.__name__: list(model._base_manager.order_by("pk").values())
+        for model in admin.site._registry
+        if model is not AuditEvent
     }

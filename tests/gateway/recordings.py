@@ -27,7 +27,11 @@ class Exchange:
 @cache
 def exchanges(*dialects: str) -> tuple[Exchange, ...]:
     """All exchanges of the dialects, or of all of them."""
-    folders = [PAYLOADS / dialect for dialect in dialects] if dialects else sorted(p for p in PAYLOADS.iterdir() if p.is_dir())
+    folders = (
+        [PAYLOADS / dialect for dialect in dialects]
+        if dialects
+        else sorted(p for p in PAYLOADS.iterdir() if p.is_dir())
+    )
     return tuple(exchange for folder in folders for path in sorted(folder.glob("*.json")) for exchange in _read(path))
 
 

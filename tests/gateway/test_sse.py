@@ -8,10 +8,18 @@ from gateway.dialects import sse
 from tests.gateway.recordings import streams
 
 STREAM = (
-    b'\xef\xbb\xbfdata: {"a":1}\n\n: keep-alive\n\nevent: delta\ndata: {"b":\ndata: 2}\nid: 7\nretry: 10\n\ndata:no-space\n\n'
-    b"data\n\n\n\ndata: [DONE]\n\n"
+    b'\xef\xbb\xbfdata: {"a":1}\n\n: keep-alive\n\nevent: delta\ndata: {"b":\ndata: 2}\nid: 7\nretry: 10\n\n'
+    b"data:no-space\n\ndata\n\n\n\ndata: [DONE]\n\n"
 )
-MEANING = [("", b'{"a":1}'), ("", b""), ("delta", b'{"b":\n2}'), ("", b"no-space"), ("", b""), ("", b""), ("", b"[DONE]")]
+MEANING = [
+    ("", b'{"a":1}'),
+    ("", b""),
+    ("delta", b'{"b":\n2}'),
+    ("", b"no-space"),
+    ("", b""),
+    ("", b""),
+    ("", b"[DONE]"),
+]
 
 
 def read(*slices: bytes) -> list[tuple[str, bytes]]:
@@ -36,7 +44,9 @@ def test_empty_events_and_comments_are_handed_out_too_so_that_they_can_be_passed
     assert read(STREAM) == MEANING
 
 
-@given(st.lists(st.sampled_from([b"data: x", b"\r", b"\n", b"\r\n", b": c", b"event: e", b"\xff", b"data:"])), st.data())
+@given(
+    st.lists(st.sampled_from([b"data: x", b"\r", b"\n", b"\r\n", b": c", b"event: e", b"\xff", b"data:"])), st.data()
+)
 def test_raw_bytes_are_exactly_what_came_in(pieces, data):
     stream = b"".join(pieces)
     cuts = sorted(data.draw(st.lists(st.integers(0, len(stream)), max_size=6)))

@@ -2,12 +2,13 @@
 
 import base64
 import json
+import socket
+import threading
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from email import message_from_bytes, policy
 from typing import Any
 
-import httpx
 import pytest
 from django.core import mail
 from django.db import connection, transaction
@@ -17,12 +18,14 @@ from django.utils import timezone
 from plumbing import notices, outbound, outbox, tasks
 from plumbing.models import OutboxMessage
 from plumbing.notices import BadSignature, Endpoint, Mailbox, Shop
+from tests.plumbing.outside import listening
 
 NOW = datetime(2026, 5, 1, 12, 0, tzinfo=UTC)
 SHOP = Shop(
     name="Canary & Sons", base_url="https://shop.example.com", color="#aa3311", support_email="help@example.com"
 )
 BOB = Mailbox("bob@example.com", "Bob")
+PUBLIC = Endpoint("https://customer.example/hook", ("whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw",))
 
 # The vector published with Standard Webhooks.
 VECTOR_SECRET = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"
@@ -88,7 +91,7 @@ class TestMail:
 
     def test_a_second_copy_after_a_crash_carries_the_same_message_id(self) -> None:
         _send()
-        row = outbox._take(now=timezone.now())
+        row = outbox._take(notices.MAIL, now=timezone.now())
         assert row is not None
         outbox._handlers[notices.MAIL].run(outbox._message(row))  # sent, and the worker died before it could say so
         outbox.drain(now=lambda: timezone.now() + timedelta(minutes=6))
@@ -161,36 +164,42 @@ def _table() -> str:
 
 
 class Receiver:
-    """An endpoint outside, reached through the real sender's signature but without a network."""
+    """A customer's endpoint: a real server on loopback, which an operator allowed for this installation."""
 
     def __init__(self) -> None:
-        self.got: list[tuple[str, dict[str, str], bytes]] = []
-        self.bounds: list[outbound.Bounds] = []
+        self.endpoint = PUBLIC
+        self.heard: list[bytes] = []
         self.status = 200
 
-    def send(self, method: str, url: str, *, headers: Any, content: bytes, bounds: outbound.Bounds) -> outbound.Answer:
-        assert method == "POST"
-        self.got.append((url, dict(headers), content))
-        self.bounds.append(bounds)
-        return outbound.Answer(self.status, httpx.Headers(), b"")
+    def answer(self, peer: socket.socket) -> None:
+        peer.sendall(b"HTTP/1.1 %d Whatever\r\nLocation: /elsewhere\r\nContent-Length: 0\r\n\r\n" % self.status)
+
+    def got(self) -> list[tuple[dict[str, str], bytes]]:
+        return [self._parsed(request) for request in self.heard]
+
+    def _parsed(self, request: bytes) -> tuple[dict[str, str], bytes]:
+        head, _, body = request.partition(b"\r\n\r\n")
+        start, *lines = head.decode().split("\r\n")
+        assert start == "POST /hook HTTP/1.1"
+        return dict(line.split(": ", 1) for line in lines), body
 
 
 @pytest.fixture
-def receiver(monkeypatch: pytest.MonkeyPatch) -> Iterator[Receiver]:
+def receiver(settings: Any) -> Iterator[Receiver]:
+    settings.WEBHOOKS_TO_PRIVATE_ADDRESSES = True
     found = Receiver()
-    monkeypatch.setattr(outbound, "send", found.send)
-    return found
+    with listening(found.answer) as (port, found.heard):
+        found.endpoint = Endpoint(f"http://127.0.0.1:{port}/hook", (VECTOR_SECRET,))
+        yield found
 
 
 @pytest.mark.django_db(transaction=True)
 class TestWebhook:
-    HOOK = Endpoint("https://customer.example/hook", (VECTOR_SECRET,))
-
     def test_a_signed_webhook_arrives_and_verifies(self, receiver: Receiver) -> None:
-        _send(self.HOOK, kind="wallet.low", balance="1.00")
+        _send(receiver.endpoint, kind="wallet.low", balance="1.00")
+        assert receiver.heard == []
         outbox.drain()
-        ((url, headers, body),) = receiver.got
-        assert url == "https://customer.example/hook"
+        ((headers, body),) = receiver.got()
         assert json.loads(body) == {
             "type": "wallet.low",
             "timestamp": "2026-05-01T12:00:00+00:00",
@@ -198,23 +207,48 @@ class TestWebhook:
         }
         assert headers["Content-Type"] == "application/json"
         notices.verify_webhook(headers=headers, body=body, secrets=[VECTOR_SECRET], now=timezone.now())
-        (bounds,) = receiver.bounds
-        assert not bounds.allow_http
-        assert not bounds.allow_private
 
-    def test_every_try_sends_the_same_id_and_bytes_with_a_fresh_timestamp(self, receiver: Receiver) -> None:
+    def test_five_workers_at_once_deliver_it_once(self, receiver: Receiver) -> None:
+        _send(receiver.endpoint, kind="wallet.low")
+        threads = [threading.Thread(target=self._drain) for _ in range(5)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join(60)
+        assert len(receiver.heard) == 1
+
+    def _drain(self) -> None:
+        tasks.sweep_outbox()
+        connection.close()
+
+    def test_every_try_sends_the_same_id_and_bytes(self, receiver: Receiver) -> None:
         receiver.status = 503
-        _send(self.HOOK, kind="wallet.low")
+        _send(receiver.endpoint, kind="wallet.low")
         outbox.drain()
         row = OutboxMessage.objects.get()
         assert row.error_sentence == "The endpoint answered 503 instead of 2xx."
         assert row.parked_at is None
-        receiver.status = 200
+        receiver.status = 204
         outbox.drain(now=lambda: timezone.now() + timedelta(minutes=1))
-        (_, first, one), (_, second, two) = receiver.got
+        (first, one), (second, two) = receiver.got()
         assert first["webhook-id"] == second["webhook-id"]
         assert one == two
         assert OutboxMessage.objects.get().done_at is not None
+
+    def test_an_endpoint_nobody_answers_at_is_tried_again(self, settings: Any) -> None:
+        settings.WEBHOOKS_TO_PRIVATE_ADDRESSES = True
+        _send(Endpoint("http://127.0.0.1:1/", (VECTOR_SECRET,)), kind="wallet.low")
+        outbox.drain()
+        row = OutboxMessage.objects.get()
+        assert (row.error_class, row.error_sentence) == ("Unreachable", "The address could not be reached.")
+        assert row.parked_at is None
+
+    def test_what_was_allowed_when_queued_is_judged_again_when_sent(self, settings: Any, receiver: Receiver) -> None:
+        _send(receiver.endpoint, kind="wallet.low")
+        settings.WEBHOOKS_TO_PRIVATE_ADDRESSES = False
+        outbox.drain()
+        assert receiver.heard == []
+        assert OutboxMessage.objects.get().error_class == "Refused"
 
     def test_retries_last_for_days(self) -> None:
         assert outbox._handlers[notices.WEBHOOK].tries == notices.WEBHOOK_TRIES
@@ -224,21 +258,22 @@ class TestWebhook:
     @pytest.mark.parametrize("status", [301, 302, 307])
     def test_a_redirect_is_not_an_acceptance(self, receiver: Receiver, status: int) -> None:
         receiver.status = status
-        _send(self.HOOK, kind="wallet.low")
+        _send(receiver.endpoint, kind="wallet.low")
         outbox.drain()
         assert OutboxMessage.objects.get().error_class == "NotAccepted"
+        assert len(receiver.heard) == 1
 
     def test_an_endpoint_that_is_gone_is_not_asked_again(self, receiver: Receiver) -> None:
         receiver.status = 410
-        _send(self.HOOK, kind="wallet.low")
+        _send(receiver.endpoint, kind="wallet.low")
         outbox.drain()
         assert OutboxMessage.objects.get().parked_at is not None
 
     def test_while_secrets_rotate_both_sign(self, receiver: Receiver) -> None:
         new = notices.new_webhook_secret()
-        _send(Endpoint(self.HOOK.url, (new, VECTOR_SECRET)), kind="wallet.low")
+        _send(Endpoint(receiver.endpoint.url, (new, VECTOR_SECRET)), kind="wallet.low")
         outbox.drain()
-        ((_, headers, body),) = receiver.got
+        ((headers, body),) = receiver.got()
         for secret in (new, VECTOR_SECRET):
             notices.verify_webhook(headers=headers, body=body, secrets=[secret], now=timezone.now())
 
@@ -248,19 +283,13 @@ class TestWebhook:
             _send(Endpoint(url, (VECTOR_SECRET,)), kind="wallet.low")
         assert not OutboxMessage.objects.exists()
 
-    def test_the_operator_may_open_the_own_network(self, settings: Any, receiver: Receiver) -> None:
-        settings.WEBHOOKS_TO_PRIVATE_ADDRESSES = True
-        _send(Endpoint("http://127.0.0.1:9/", (VECTOR_SECRET,)), kind="wallet.low")
-        outbox.drain()
-        assert receiver.bounds[0].allow_private
-
     @pytest.mark.parametrize("secret", ["", "whsec_", "whsec_short", "not base 64!", "whsec_" + "A" * 8])
     def test_a_secret_that_cannot_sign_is_refused(self, secret: str) -> None:
         with pytest.raises(notices.BadRecipient, match="whsec_"):
-            _send(Endpoint(self.HOOK.url, (secret,)), kind="wallet.low")
+            _send(Endpoint(PUBLIC.url, (secret,)), kind="wallet.low")
 
     def test_the_secret_lies_sealed(self) -> None:
-        _send(self.HOOK, kind="wallet.low", note="canary")
+        _send(PUBLIC, kind="wallet.low", note="canary")
         assert VECTOR_SECRET not in _table()
         assert "canary" not in _table()
         assert "customer.example" not in _table()

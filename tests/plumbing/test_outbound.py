@@ -4,12 +4,9 @@ import asyncio
 import datetime as dt
 import ipaddress
 import socket
-import socketserver
 import ssl
-import threading
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +19,7 @@ from cryptography.x509.oid import NameOID
 
 from plumbing import outbound
 from plumbing.outbound import Bounds
+from tests.plumbing.outside import listening, reply, serving
 
 PRIVATE = Bounds(allow_http=True, allow_private=True, total_s=5.0)
 PUBLIC_HTTP = Bounds(allow_http=True, total_s=5.0)
@@ -43,45 +41,6 @@ AWKWARD = [
     "http://" + "a" * 64 + ".com/",
     "http://" + "a." * 130 + "com/",
 ]
-
-
-@contextmanager
-def listening(answer: Callable[[socket.socket], None]) -> Iterator[tuple[int, list[bytes]]]:
-    """A real server on loopback: reads a request's head, remembers it, and lets ``answer`` reply."""
-    seen: list[bytes] = []
-    over = threading.Event()
-
-    class Handler(socketserver.BaseRequestHandler):
-        def handle(self) -> None:
-            head = b""
-            try:
-                while b"\r\n\r\n" not in head:
-                    piece = self.request.recv(4096)
-                    if not piece:
-                        break
-                    head += piece
-                seen.append(head)
-                answer(self.request)
-            except OSError:
-                pass  # the client left, as it should
-
-    class Server(socketserver.ThreadingTCPServer):
-        allow_reuse_address = True
-        daemon_threads = True
-
-    with Server(("127.0.0.1", 0), Handler) as server:
-        thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02})
-        thread.start()
-        try:
-            yield server.server_address[1], seen
-        finally:
-            over.set()
-            server.shutdown()
-            thread.join()
-
-
-def reply(text: bytes) -> Callable[[socket.socket], None]:
-    return lambda peer: peer.sendall(text)
 
 
 OK = reply(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\nX-Told: yes\r\n\r\nhi")
@@ -271,7 +230,7 @@ class TestRebinding:
                 secure.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\nConnection: close\r\n\r\n")
 
         seen: list[bytes] = []
-        with _tls_listening(over_tls) as port:
+        with serving(over_tls) as port:
             here = {"bounds": PRIVATE, "resolve": lambda *_: ["127.0.0.1"]}
             assert send("GET", f"https://hook.example:{port}/", verify=client, **here).status == 200
             with pytest.raises(outbound.Unreachable):
@@ -280,26 +239,6 @@ class TestRebinding:
                 send("GET", f"https://hook.example:{port}/", **here)
         assert names[0] == "hook.example"
         assert f"host: hook.example:{port}".encode() in seen[0].lower()
-
-
-@contextmanager
-def _tls_listening(answer: Callable[[socket.socket], None]) -> Iterator[int]:
-    class Handler(socketserver.BaseRequestHandler):
-        def handle(self) -> None:
-            with suppress(OSError):  # a handshake the client refused
-                answer(self.request)
-
-    class Server(socketserver.ThreadingTCPServer):
-        daemon_threads = True
-
-    with Server(("127.0.0.1", 0), Handler) as server:
-        thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02})
-        thread.start()
-        try:
-            yield server.server_address[1]
-        finally:
-            server.shutdown()
-            thread.join()
 
 
 def _certificates(host: str, folder: Path) -> tuple[ssl.SSLContext, ssl.SSLContext, list[str]]:

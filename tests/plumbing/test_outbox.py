@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 from celery import Celery
+from django.conf import settings
 from django.db import DatabaseError, connection, transaction
 from django.utils import timezone
 from prometheus_client import REGISTRY, generate_latest
@@ -249,7 +250,7 @@ class TestWorkers:
 
     def test_a_worker_killed_between_take_and_done_gives_the_row_back(self, handled: list[outbox.Message]) -> None:
         outbox.add(topic=TOPIC, key="a")
-        assert outbox._take(now=timezone.now()) is not None  # ... and the worker is gone
+        assert outbox._take(TOPIC, now=timezone.now()) is not None  # ... and the worker is gone
         assert outbox.drain() == 0
         assert outbox.drain(now=_later(minutes=4)) == 0
         assert outbox.drain(now=_later(minutes=6)) == 1
@@ -258,7 +259,7 @@ class TestWorkers:
     def test_a_message_that_kills_every_worker_is_parked(self, handled: list[outbox.Message]) -> None:
         outbox.add(topic=TOPIC, key="a")
         for hours in range(3):
-            assert outbox._take(now=timezone.now() + timedelta(hours=hours)) is not None
+            assert outbox._take(TOPIC, now=timezone.now() + timedelta(hours=hours)) is not None
         outbox.drain(now=_later(hours=4))
         row = OutboxMessage.objects.get()
         assert row.parked_at is not None
@@ -287,7 +288,7 @@ class TestWorkers:
         outbox.add(topic=TOPIC, key="a")
         monkeypatch.setattr(outbox, "LEASE", timedelta())
         monkeypatch.setattr(OutboxMessage.objects.none().__class__, "update", lambda *_, **__: 0)
-        assert outbox._take(now=timezone.now() + timedelta(seconds=1)) is None
+        assert outbox._take(TOPIC, now=timezone.now() + timedelta(seconds=1)) is None
 
 
 @pytest.mark.django_db(transaction=True)
@@ -357,6 +358,26 @@ class TestFailure:
         assert outbox.drain() == 1
         assert seen[0].tries == 1
 
+    def test_a_topic_with_a_long_slow_queue_does_not_stand_before_the_others(self, handle: Register) -> None:
+        order: list[str] = []
+        handle(lambda message: order.append(message.key), topic="dead.endpoints")
+        handle(lambda message: order.append(message.key), topic="mail")
+        for n in range(20):
+            outbox.add(topic="dead.endpoints", key=f"slow {n}")
+        outbox.add(topic="mail", key="letter")
+        outbox.drain()
+        assert order.index("letter") <= 1
+        assert len(order) == 21
+
+    def test_a_task_gives_its_worker_back_in_time(
+        self, handled: list[outbox.Message], monkeypatch: pytest.MonkeyPatch, rings: list[Any]
+    ) -> None:
+        outbox.add(topic=TOPIC, key="a")
+        rings.clear()
+        monkeypatch.setattr(outbox, "SHIFT_S", 0.0)
+        assert tasks.drain_outbox() == 0
+        assert len(rings) == 1
+
     def test_a_message_no_key_opens_fails_like_any_other(self, handled: list[outbox.Message], settings: Any) -> None:
         from cryptography.fernet import Fernet
 
@@ -388,7 +409,8 @@ class TestState:
                 due_at=now + timedelta(minutes=wait),
             )
         assert outbox.state(now=now) == outbox.State(pending=2, oldest_age_s=600.0, parked=0)
-        assert outbox.due(now=now) == 1
+        assert outbox.is_due(now=now)
+        assert not outbox.is_due(now=now - timedelta(hours=1))
 
     def test_gauges_read_the_table_when_asked(self, handled: list[outbox.Message]) -> None:
         outbox.add(topic=TOPIC, key="a")
@@ -431,3 +453,13 @@ def test_a_real_broker_that_is_not_there_is_swallowed_soon(
     outbox.ring()
     assert time.monotonic() - started_at < 5
     assert "outbox_doorbell_failed" in caplog.text
+
+
+def test_every_process_knows_the_installations_queue_and_beats_what_exists() -> None:
+    app = tasks.drain_outbox.app
+    assert app.main == "tollgate"
+    assert app.conf.broker_url == settings.CELERY_BROKER_URL
+    assert {entry["task"] for entry in app.conf.beat_schedule.values()} <= set(app.tasks)
+    with app.connection_for_write() as broker:
+        broker.ensure_connection(max_retries=1, timeout=5)
+    assert app.conf.beat_scheduler == "plumbing.beat:LeasedScheduler"

@@ -17,7 +17,7 @@ import time
 from collections.abc import Callable
 from typing import Any
 
-from tests.simulator.worlds import START, Child, make_organizations, say, world
+from tests.simulator.worlds import Child, make_organizations, say, world
 
 POINTS = {
     "CP1": "before the hold is written",
@@ -120,7 +120,9 @@ def kill_once(point: str, organizations: list[int], after: int) -> dict[str, int
     leases.sweep()
     recovery_ms = (time.perf_counter() - started_at) * 1_000
     holds = Hold.unscoped.filter(process_id=process_id)
-    charges = list(Transfer.unscoped.filter(hold__process_id=process_id, code="usage").values_list("hold_id", flat=True))
+    charges = list(
+        Transfer.unscoped.filter(hold__process_id=process_id, code="usage").values_list("hold_id", flat=True)
+    )
     return {
         "seen": len(seen),
         "lost": len(set(seen) - set(charges)),

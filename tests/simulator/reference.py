@@ -1,11 +1,11 @@
-"""What the ledger should say, written as plainly as possible and without looking at the ledger's own arithmetic.
+"""What the ledger should say, written as plainly as possible, without a look at the ledger's own arithmetic.
 
-Nothing is cached here: what is held is summed over open holds, what a cap has spent is summed over the holds it counted.
+Nothing is cached here: what is held is summed over open holds, what a cap has spent over the holds it counted.
 One operation after the other; a batch is a list that was put in order first.
 """
 
 from dataclasses import dataclass, field
-from datetime import date, datetime
+from datetime import UTC, date, datetime
 from fractions import Fraction
 from math import ceil
 from typing import Any
@@ -13,7 +13,7 @@ from typing import Any
 from billing import operations as say
 
 KINDS = ["package", "subscription", "trial", "promo", "paid"]
-FAR = datetime.max
+FAR = datetime.max.replace(tzinfo=UTC)
 MONEY = "nano_usd"
 Draw = tuple[int, int, int]  # index of the account, amount, worth
 
@@ -105,7 +105,7 @@ class Reference:
         if not price:
             return [], Fraction(0)
         share, paid = Fraction(price) / whole, []
-        scales = {MONEY: whole, **{unit: amount for unit, amount in tokens}}
+        scales = {MONEY: whole, **dict(tokens)}
         for account, most in purses:
             scale = scales.get(account.unit)
             if not scale or most <= 0 or not share:

@@ -11,7 +11,7 @@ from typing import Any
 from django.db import connection, transaction
 from django.db.models import F, Sum
 
-from billing import ledger, leases
+from billing import leases, ledger
 from billing.models import Account, CapCounter, Hold, ProcessLease, Transfer, Wallet
 from billing.operations import (
     DONE,
@@ -38,7 +38,7 @@ class Violation(AssertionError):
     """The ledger and the reference disagree."""
 
 
-class Crash(Exception):  # noqa: N818 - it is one
+class Crash(Exception):
     """The process dies before COMMIT."""
 
 

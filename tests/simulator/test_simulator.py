@@ -48,5 +48,9 @@ original_settle = ledger._settle
 def test_a_broken_ledger_is_noticed(monkeypatch: pytest.MonkeyPatch, name: str, broken: Any) -> None:
     monkeypatch.setattr(ledger, name, broken)
     with pytest.raises(Violation):
-        for seed in range(20):
-            Simulation(seed).run(300)
+        _histories(20)
+
+
+def _histories(many: int) -> None:
+    for seed in range(many):
+        Simulation(seed).run(300)

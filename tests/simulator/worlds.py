@@ -62,7 +62,7 @@ class Child:
     def _live(story: Callable[[Callable[[str], None]], None], into: int) -> NoReturn:
         try:
             story(lambda line: os.write(into, f"{line}\n".encode()))
-        except BaseException:
+        except BaseException:  # noqa: BLE001 - the child ends here, whatever it was
             traceback.print_exc()
             os._exit(1)
         os._exit(0)

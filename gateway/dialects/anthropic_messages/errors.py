@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 
 from gateway.dialects.answers import answer, error_members, word
+from gateway.dialects.expressing import in_words_of
 from gateway.dialects.neutral import Broke, Json
 from gateway.dialects.reading import written
 from gateway.errors import Answer, GatewayError
@@ -20,7 +21,18 @@ TYPES = {
     503: "overloaded_error",
     504: "timeout_error",
 }
-STATUSES = {name: status for status, name in TYPES.items() if status != 415} | {"overloaded_error": 529, "api_error": 500}
+FIELD_NAMES = {
+    "stop": "stop_sequences",
+    "reasoning_effort": "output_config.effort",
+    "reasoning.summary": "thinking.display",
+    "response_format.type": "output_config.format",
+    "parallel_tool_calls": "tool_choice.disable_parallel_tool_use",
+    "user": "metadata.user_id",
+}
+STATUSES = {name: status for status, name in TYPES.items() if status != 415} | {
+    "overloaded_error": 529,
+    "api_error": 500,
+}
 
 
 def read_error(status: int, headers: Mapping[str, str], body: bytes) -> Answer:
@@ -28,7 +40,9 @@ def read_error(status: int, headers: Mapping[str, str], body: bytes) -> Answer:
     source = error_members(body) or {}
     inner = source.get("error")
     if type(inner) is not dict:
-        return answer(status, headers, message=word(source, "message", "error", "detail"), codes=(word(source, "code"),))
+        return answer(
+            status, headers, message=word(source, "message", "error", "detail"), codes=(word(source, "code"),)
+        )
     details = inner.get("details")
     code = word(details, "error_code") if type(details) is dict else None
     kind = word(inner, "type")
@@ -38,7 +52,8 @@ def read_error(status: int, headers: Mapping[str, str], body: bytes) -> Answer:
 
 def error_object(error: GatewayError) -> Json:
     """Give an error Anthropic's words."""
-    message = error.message if error.param is None or error.param in error.message else f"{error.param}: {error.message}"
+    message, param = in_words_of(error, FIELD_NAMES)
+    message = message if param is None or param in message else f"{param}: {message}"
     return {"type": TYPES.get(error.status, "api_error"), "message": message}
 
 

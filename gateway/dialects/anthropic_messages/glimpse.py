@@ -6,7 +6,7 @@ from msgspec import Struct
 from msgspec.json import Decoder
 
 from gateway.dialects.anthropic_messages.replies import EventReader
-from gateway.dialects.glimpse import ENDED, NOTHING, ODD, Glimpse, said, strings
+from gateway.dialects.glimpse import ENDED, ODD, Glimpse, Seen, said, strings
 from gateway.dialects.neutral import Json
 from gateway.dialects.reading import reply_members
 
@@ -33,7 +33,7 @@ class _Event(Struct):
 _decode = Decoder(_Event).decode
 
 
-def glimpse(data: bytes) -> Glimpse:
+def glimpse(data: bytes) -> Seen:
     """See what an event delivers."""
     try:
         seen = _decode(data)
@@ -42,22 +42,24 @@ def glimpse(data: bytes) -> Glimpse:
     match seen.type:
         case "content_block_delta":
             delta = seen.delta
-            return NOTHING if delta is None else Glimpse(delta.text or delta.thinking or delta.partial_json or "")
+            return "" if delta is None else delta.text or delta.thinking or delta.partial_json or ""
         case "message_start":
             return Glimpse(usage=seen.message.usage if seen.message else None)
         case "message_delta":
             return Glimpse(usage=seen.usage, finish=seen.delta.stop_reason if seen.delta else None)
         case "content_block_start":
-            return Glimpse(_opening(seen.content_block or {}))
+            return _opening(seen.content_block or {})
         case "message_stop":
             return ENDED
         case "error":
             return Glimpse(failed=True)
-    return NOTHING
+    return ""
 
 
 def _opening(block: Json) -> str:
-    return "" if block.get("type") == "redacted_thinking" else strings([block.get("text"), block.get("name"), block.get("content")])
+    if block.get("type") == "redacted_thinking":
+        return ""
+    return strings([block.get("text"), block.get("thinking"), block.get("name"), block.get("content")])
 
 
 def _second_look(data: bytes) -> Glimpse:

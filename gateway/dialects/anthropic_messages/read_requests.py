@@ -83,7 +83,9 @@ def _read(source: Json) -> Request:
         temperature=maybe(source, "temperature", number),
         top_p=maybe(source, "top_p", number),
         top_k=maybe(source, "top_k", whole),
-        stop=tuple(string(s, f"stop_sequences[{i}]") for i, s in enumerate(maybe(source, "stop_sequences", array) or ())),
+        stop=tuple(
+            string(s, f"stop_sequences[{i}]") for i, s in enumerate(maybe(source, "stop_sequences", array) or ())
+        ),
         tools=tools,
         server_tools=server_tools,
         tool_choice=choice,
@@ -112,7 +114,7 @@ def _read_cache(source: Json, where: str) -> CacheMark | None:
 
 def _read_system(source: Json, foreign: list[str]) -> tuple[Message, ...]:
     system = source.get("system")
-    if system is None or system == "" or system == []:
+    if not system and type(system) in {type(None), str, list}:
         return ()
     return (Message("system", _read_content(system, "system", foreign)),)
 
@@ -207,7 +209,9 @@ def _read_image(source: Json, where: str, cache: CacheMark | None, foreign: list
     return None
 
 
-def _read_document(source: Json, where: str, name: str | None, cache: CacheMark | None, foreign: list[str]) -> File | None:
+def _read_document(
+    source: Json, where: str, name: str | None, cache: CacheMark | None, foreign: list[str]
+) -> File | None:
     match need(source, "type", string, where):
         case "base64":
             media_type = need(source, "media_type", string, where)

@@ -7,10 +7,12 @@ reason and the usage, then message_stop. The writer keeps that frame whatever or
 from collections.abc import Iterable
 from typing import Any
 
+from gateway.dialects.answers import broken
 from gateway.dialects.anthropic_messages.errors import error_object, read_broke
 from gateway.dialects.anthropic_messages.read_requests import read_citation
 from gateway.dialects.anthropic_messages.usage import merged, read_usage, write_usage
 from gateway.dialects.expressing import set_members, untold
+from gateway.dialects.glimpse import strings
 from gateway.dialects.heading import Heading
 from gateway.dialects.neutral import (
     Broke,
@@ -73,10 +75,15 @@ class EventReader:
     def __init__(self) -> None:
         self._usage: Json = {}
         self._started = False
+        self._untold: dict[int, str] = {}
 
     def read(self, received: ServerEvent) -> list[Event]:
         """Read one event; pings say nothing."""
         return self.read_chunk(reply_members(received.data)) if received.data else []
+
+    def close(self) -> list[Event]:
+        """Say that the bytes have ended; this dialect marks its end itself, so it means nothing more."""
+        return []
 
     def read_chunk(self, chunk: Json) -> list[Event]:
         """Read the data of one event."""
@@ -113,7 +120,9 @@ class EventReader:
         match block.get("type"):
             case "text":
                 cited = block.get("citations")
-                notes = [Cited(read_citation(c), index) for c in cited if type(c) is dict] if type(cited) is list else []
+                notes = (
+                    [Cited(read_citation(c), index) for c in cited if type(c) is dict] if type(cited) is list else []
+                )
                 return [*([TextDelta(block["text"], index)] if _text(block, "text") else []), *notes]
             case "thinking":
                 told = ThinkingDelta(_text(block, "thinking"), index, signature=_text(block, "signature") or None)
@@ -124,9 +133,12 @@ class EventReader:
                 given = block.get("input")
                 arguments = [CallDelta(written(given).decode(), index)] if given and type(given) is dict else []
                 return [CallStarted(_text(block, "id"), _text(block, "name"), index), *arguments]
-        return [Untold(str(block.get("type"))[:100])]
+        self._untold[index] = str(block.get("type"))[:100]
+        return [Untold(self._untold[index], strings([block.get("name"), block.get("content")]))]
 
     def _grow(self, delta: Json, index: int) -> list[Event]:
+        if index in self._untold:
+            return [Untold(self._untold[index], _text(delta, "text") or _text(delta, "partial_json"))]
         match delta.get("type"):
             case "text_delta":
                 return [TextDelta(_text(delta, "text"), index)]
@@ -247,7 +259,7 @@ class EventWriter:
             case Ended():
                 return self._end()
             case Broke():
-                return _event("error", error={"type": "api_error", "message": told.message})
+                return self.fail(broken(told))
             case Untold() | MediaMade():
                 untold(told.kind if isinstance(told, Untold) else told.media_type)
             case TextDelta() | ThinkingDelta() | RefusalDelta() | CallStarted() | CallDelta() | Cited():

@@ -4,7 +4,7 @@ A stream reports twice or more: `message_start` the input side with an output of
 output so far and sometimes a corrected input side. The last value of each field wins; deltas are never added up.
 """
 
-from gateway.dialects.counting import Counts, total
+from gateway.dialects.counting import Counts, cached, total
 from gateway.dialects.neutral import Json, Tally
 
 
@@ -63,9 +63,9 @@ def _others(counts: Counts, usage: Json) -> tuple[tuple[str, Tally], ...]:
 
 def write_usage(tally: Tally) -> Json:
     """Write usage with the cached parts beside the input."""
-    read, minutes, hour = tally.cache_read or 0, tally.cache_write_5m or 0, tally.cache_write_1h or 0
+    read, minutes, hour = cached(tally)
     return {
-        "input_tokens": max(0, (tally.input or 0) - read - minutes - hour),
+        "input_tokens": (tally.input or 0) - read - minutes - hour,
         "cache_creation_input_tokens": minutes + hour,
         "cache_read_input_tokens": read,
         "cache_creation": {"ephemeral_5m_input_tokens": minutes, "ephemeral_1h_input_tokens": hour},

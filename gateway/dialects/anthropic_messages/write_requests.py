@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from gateway.dialects.expressing import inexpressible, refuse_unexpressed, set_members
+from gateway.dialects.expressing import described, inexpressible, refuse_unexpressed, set_members
 from gateway.dialects.neutral import (
     CacheMark,
     Citation,
@@ -28,7 +28,7 @@ from gateway.dialects.reading import call_arguments, written
 LABEL = "Anthropic messages"
 LIMIT_WHEN_NONE_WAS_SAID = 4096  # the dialect demands a limit; the gateway grants one long before this line is reached
 HIGHEST_TEMPERATURE = 1
-UNEXPRESSED = ("frequency_penalty", "presence_penalty", "seed", "logprobs", "top_logprobs", "metadata")
+UNEXPRESSED = ("frequency_penalty", "presence_penalty", "seed", "logprobs", "top_logprobs", "metadata", "cache_key")
 CHOICES = {"auto": "auto", "any": "any", "none": "none", "one": "tool"}
 TIERS = {"auto": "auto", "default": "standard_only"}
 EFFORTS = frozenset({"low", "medium", "high", "xhigh", "max"})
@@ -164,14 +164,23 @@ def _write_document(part: File) -> Json:
         source = {"type": "url", "url": part.url}
     else:
         source = {"type": "base64", "media_type": part.media_type or "application/pdf", "data": part.data}
-    return {"type": "document", "source": source, **set_members(title=part.name, cache_control=_write_cache(part.cache))}
+    return {
+        "type": "document",
+        "source": source,
+        **set_members(title=part.name, cache_control=_write_cache(part.cache)),
+    }
 
 
 def _write_tool_result(part: ToolResult, where: str) -> Json:
     said: Json = {"is_error": True} if part.is_error else {}
     if part.content:
         said["content"] = _write_content(part.content, where)
-    return {"type": "tool_result", "tool_use_id": part.call_id, **said, **set_members(cache_control=_write_cache(part.cache))}
+    return {
+        "type": "tool_result",
+        "tool_use_id": part.call_id,
+        **said,
+        **set_members(cache_control=_write_cache(part.cache)),
+    }
 
 
 def _write_tool(tool: Tool) -> Json:
@@ -195,7 +204,7 @@ def _write_format(asked: Format | None) -> Json | None:
         return None
     if asked.kind == "json" or asked.schema is None:
         inexpressible("response_format.type", to=LABEL)
-    return {"type": "json_schema", "schema": asked.schema}
+    return {"type": "json_schema", "schema": described(asked.schema, asked.description)}
 
 
 def _write_reasoning(reasoning: Reasoning | None) -> tuple[Json | None, str | None]:

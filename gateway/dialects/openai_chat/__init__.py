@@ -7,9 +7,9 @@ read_error    write_error      a provider's refusal; our own, in this dialect's 
 read_usage    glimpse          a usage block, and an event seen in passing, for the meter
 """
 
-from gateway.dialects.openai_chat.replies import EventReader, EventWriter, read_reply, write_reply
 from gateway.dialects.openai_chat.glimpse import glimpse
 from gateway.dialects.openai_chat.read_requests import read_request
+from gateway.dialects.openai_chat.replies import EventReader, EventWriter, read_reply, write_reply
 from gateway.dialects.openai_chat.write_requests import write_request
 from gateway.dialects.openai_errors import read_error, write_error
 from gateway.dialects.openai_usage import merged, read_usage

@@ -5,7 +5,7 @@ from typing import Any
 from msgspec import Struct
 from msgspec.json import Decoder
 
-from gateway.dialects.glimpse import ENDED, ODD, Glimpse, said, strings
+from gateway.dialects.glimpse import ENDED, ODD, Glimpse, Seen, said, strings
 from gateway.dialects.neutral import Json
 from gateway.dialects.openai_chat.replies import EventReader
 from gateway.dialects.reading import reply_members
@@ -49,7 +49,7 @@ class _Chunk(Struct):
 _decode = Decoder(_Chunk).decode
 
 
-def glimpse(data: bytes) -> Glimpse:
+def glimpse(data: bytes) -> Seen:
     """See what a chunk delivers."""
     if data == DONE:
         return ENDED
@@ -64,6 +64,8 @@ def glimpse(data: bytes) -> Glimpse:
             text += _said(choice.delta)
         if choice.text:
             text += choice.text
+    if finish is None and chunk.usage is None and chunk.x_groq is None and chunk.error is None:
+        return text
     usage = chunk.usage or (chunk.x_groq.usage if chunk.x_groq is not None else None)
     return Glimpse(text, usage, finish, bool(chunk.error))
 

@@ -5,8 +5,7 @@ What OpenAI's hosts agree on is neutral; what only some know is foreign and trav
 
 from typing import Any, cast, get_args
 
-from gateway.dialects.expressing import inexpressible, refuse_cache_marks, refuse_unexpressed, set_members
-from gateway.dialects.media import data_url, media_type_of_format, read_data_url, sound_format
+from gateway.dialects.media import media_type_of_format, read_data_url
 from gateway.dialects.neutral import (
     Audio,
     CacheMark,
@@ -27,7 +26,6 @@ from gateway.dialects.neutral import (
     ToolCall,
     ToolChoice,
     ToolResult,
-    joined_text,
 )
 from gateway.dialects.reading import (
     any_whole,
@@ -43,7 +41,6 @@ from gateway.dialects.reading import (
     strangers,
     string,
     whole,
-    written,
 )
 from gateway.errors import InvalidRequest
 
@@ -56,8 +53,9 @@ FORMATS = {"text": "text", "json_object": "json", "json_schema": "schema"}
 FIELDS = frozenset(
     "model messages stream stream_options max_tokens max_completion_tokens temperature top_p frequency_penalty "
     "presence_penalty seed stop n logprobs top_logprobs tools tool_choice parallel_tool_calls response_format "
-    "reasoning_effort service_tier user metadata".split()
+    "reasoning_effort service_tier user metadata prompt_cache_key".split()
 )
+SEARCHING = ("web_search_options", "search_parameters", "plugins")  # foreign, and they cost: admission must know
 MESSAGE_FIELDS = frozenset({"role", "content", "name"})
 ASSISTANT_FIELDS = MESSAGE_FIELDS | {
     "tool_calls",
@@ -75,6 +73,7 @@ def read_request(body: bytes) -> Request:
     source = members(body)
     foreign = strangers(source, FIELDS)
     options = maybe(source, "stream_options", mapping) or {}
+    foreign += strangers(options, {"include_usage"}, "stream_options.")
     tools, server_tools = _read_tools(source, foreign)
     return Request(
         model=need(source, "model", string),
@@ -88,7 +87,7 @@ def read_request(body: bytes) -> Request:
         presence_penalty=maybe(source, "presence_penalty", number),
         seed=maybe(source, "seed", any_whole),
         stop=read_stop(source),
-        n=_read_n(source),
+        n=read_n(source),
         logprobs=maybe(source, "logprobs", boolean),
         top_logprobs=maybe(source, "top_logprobs", whole),
         tools=tools,
@@ -100,6 +99,7 @@ def read_request(body: bytes) -> Request:
         service_tier=maybe(source, "service_tier", string),
         user=maybe(source, "user", string),
         metadata=read_metadata(source),
+        cache_key=maybe(source, "prompt_cache_key", string),
         foreign=tuple(foreign),
     )
 
@@ -114,7 +114,8 @@ def _read_limit(source: Json) -> int | None:
     return limit
 
 
-def _read_n(source: Json) -> int | None:
+def read_n(source: Json) -> int | None:
+    """Read how many answers are wanted."""
     n = maybe(source, "n", whole)
     if n is not None and not 1 <= n <= MOST_CHOICES:
         refuse("n", f"from 1 to {MOST_CHOICES}")
@@ -157,7 +158,7 @@ def read_messages(source: list[Any], foreign: list[str]) -> tuple[Message, ...]:
 def _read_message(source: Json, where: str, foreign: list[str]) -> Message:
     role = source.get("role")
     content = source.get("content")
-    if role in {"user", "system"} and type(content) is str and source.keys() <= MESSAGE_FIELDS:
+    if type(content) is str and type(role) is str and role in {"user", "system"} and source.keys() <= MESSAGE_FIELDS:
         return Message(cast("Role", role), (Text(content),), maybe(source, "name", string, where))
     one_of(role, ROLES, where + "role")
     if role == "assistant":
@@ -271,7 +272,7 @@ def _read_part(source: Json, where: str, foreign: list[str]) -> Part | None:
             return Text(need(source, "text", string, where), cache)
         case "image_url":
             foreign += strangers(source, {"type", "image_url", "cache_control"}, where)
-            return _read_image(source["image_url"] if "image_url" in source else None, where + "image_url", cache)
+            return _read_image(source.get("image_url"), where + "image_url", cache)
         case "input_audio":
             sound = need(source, "input_audio", mapping, where)
             sound_type = media_type_of_format(need(sound, "format", string, where + "input_audio."))
@@ -324,7 +325,10 @@ def _read_tools(source: Json, foreign: list[str]) -> tuple[tuple[Tool, ...], tup
             foreign.append(where + "type")
             continue
         foreign += strangers(tool, {"type", "function", "cache_control"}, where)
-        tools.append(_read_function(need(tool, "function", mapping, where), where, read_cache_mark(tool, where), foreign))
+        tools.append(
+            _read_function(need(tool, "function", mapping, where), where, read_cache_mark(tool, where), foreign)
+        )
+    server_tools += [name for name in SEARCHING if source.get(name)]
     return tuple(tools), tuple(server_tools)
 
 

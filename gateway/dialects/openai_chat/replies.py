@@ -8,6 +8,7 @@ asking who the host is.
 from collections.abc import Iterable
 from typing import Any
 
+from gateway.dialects.answers import broken
 from gateway.dialects.blocks import Blocks
 from gateway.dialects.expressing import set_members, untold
 from gateway.dialects.heading import Heading
@@ -87,6 +88,10 @@ class EventReader:
         if data == DONE:
             return [Ended()]
         return self.read_chunk(reply_members(data), piece="delta")
+
+    def close(self) -> list[Event]:
+        """Say that the bytes have ended; this dialect marks its end itself, so it means nothing more."""
+        return []
 
     def read_chunk(self, chunk: Json, *, piece: str) -> list[Event]:
         """Read one chunk, or a whole answer, whose pieces are called `message` instead of `delta`."""
@@ -287,7 +292,7 @@ def _write_message(choice: Choice) -> Json:
 
 def _write_details(blocks: list[Block]) -> list[Json]:
     details: list[Json] = []
-    for block, following in zip(blocks, [*blocks[1:], None], strict=True):
+    for block, following in zip(blocks, [*blocks, None][1:], strict=True):
         if block.kind != "thinking" or (block.signature is None and block.redacted is None):
             continue
         if block.redacted is not None:
@@ -310,7 +315,9 @@ def _write_media(media_type: str, data: str) -> Json:
 def _write_citation(citation: Citation) -> Json:
     if citation.url is None:
         untold("a citation of a document")
-    said = set_members(title=citation.title, content=citation.quoted, start_index=citation.start, end_index=citation.end)
+    said = set_members(
+        title=citation.title, content=citation.quoted, start_index=citation.start, end_index=citation.end
+    )
     return {"type": "url_citation", "url_citation": {"url": citation.url, **said}}
 
 
@@ -355,7 +362,7 @@ class EventWriter:
             case Ended():
                 return event(DONE)
             case Broke():
-                return event(written({"error": {"message": told.message, "type": "server_error", "param": None, "code": told.code}}))
+                return self.fail(broken(told))
         return self._choice(told.choice, self._delta(told))
 
     def fail(self, error: GatewayError) -> bytes:
@@ -383,7 +390,9 @@ class EventWriter:
         return {}
 
     def _call(self, told: CallStarted) -> Json:
-        index = self._calls[told.choice, told.block] = len([choice for choice, _ in self._calls if choice == told.choice])
+        index = self._calls[told.choice, told.block] = len(
+            [choice for choice, _ in self._calls if choice == told.choice]
+        )
         call = {"index": index, "id": told.id, "type": "function", "function": {"name": told.name, "arguments": ""}}
         held, self._held = self._held, None
         if held is None:

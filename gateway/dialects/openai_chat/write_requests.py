@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from gateway.dialects.expressing import inexpressible, refuse_cache_marks, refuse_unexpressed, set_members
+from gateway.dialects.expressing import inexpressible, refuse_unexpressed, set_members
 from gateway.dialects.media import data_url, sound_format
 from gateway.dialects.neutral import (
     Audio,
@@ -22,6 +22,7 @@ from gateway.dialects.neutral import (
     ToolChoice,
     ToolResult,
     joined_text,
+    marked,
 )
 from gateway.dialects.reading import written
 
@@ -34,7 +35,8 @@ UNEXPRESSED = ("top_k",)
 def write_request(request: Request) -> bytes:
     """Write a provider's body; a stream always asks for usage."""
     refuse_unexpressed(request, UNEXPRESSED, to=LABEL)
-    refuse_cache_marks(request, to=LABEL)
+    if marked(request):
+        inexpressible("cache_control", to=LABEL)
     stream = {"stream": True, "stream_options": {"include_usage": True}} if request.stream else {}
     return written(
         {
@@ -60,6 +62,7 @@ def write_request(request: Request) -> bytes:
                 service_tier=request.service_tier,
                 user=request.user,
                 metadata=request.metadata,
+                prompt_cache_key=request.cache_key,
             ),
         }
     )
@@ -106,7 +109,7 @@ def _write_call(call: ToolCall) -> Json:
 def write_thinking(parts: tuple[Part, ...]) -> Json:
     """Write reasoning where chat hosts keep it: words for all, details for what must come back signed."""
     details: list[Json] = []
-    for part, following in zip(parts, (*parts[1:], None), strict=True):
+    for part, following in zip(parts, (*parts, None)[1:], strict=True):
         if not isinstance(part, Thinking):
             continue
         if part.redacted is not None:
@@ -174,4 +177,6 @@ def _write_effort(reasoning: Reasoning | None) -> str | None:
         return None
     if reasoning.budget_tokens is not None:
         inexpressible("thinking.budget_tokens", to=LABEL)
+    if reasoning.summary is not None:
+        inexpressible("reasoning.summary", to=LABEL)
     return reasoning.effort

@@ -46,7 +46,7 @@ def sealed_fields() -> list[tuple[type[models.Model], str]]:
 def reseal_field(model: type[models.Model], field: str, *, rows_per_slice: int) -> tuple[int, int]:
     """Reseal one column; return how many rows were closed again and how many no key opens."""
     raw = Cast(field, models.TextField())
-    everything = model._base_manager  # noqa: SLF001 - Django's documented manager that hides no row
+    everything = model._base_manager
     rows = everything.filter(**{f"{field}__isnull": False}).annotate(sealed_as_is=raw)
     resealed = unreadable = last = 0
     while batch := list(rows.filter(pk__gt=last).order_by("pk").values_list("pk", "sealed_as_is")[:rows_per_slice]):

@@ -1,0 +1,183 @@
+from datetime import UTC, datetime
+
+import pytest
+from allauth.account.models import EmailAddress
+from allauth.core.context import request_context
+from allauth.core.exceptions import ImmediateHttpResponse
+from allauth.socialaccount.models import SocialAccount, SocialLogin
+from django.contrib.sessions.backends.db import SessionStore
+from django.core import mail
+from django.test import Client
+
+from accounts import members, signup, trail
+from accounts.access import Seat
+from accounts.models import AuditEvent, Invitation, Membership, Organization, Role, Storefront, User
+from tests import factories
+
+pytestmark = pytest.mark.django_db
+
+
+def visitor(host="localhost", **headers):
+    return Client(headers={"host": host, **headers})
+
+
+def sign_up(client, email):
+    return client.post("/accounts/signup/", {"email": email, "password1": factories.PASSWORD})
+
+
+@pytest.fixture
+def invited_only(shop):
+    Storefront.objects.update(sign_up_policy="invited")
+
+
+@pytest.fixture
+def letter(organization, alice, monkeypatch):
+    """An invitation to dora; returns the path of its page."""
+    monkeypatch.setattr(members.secrets, "token_urlsafe", lambda _: "the-token")
+    seat = Seat(organization, alice, Role.OWNER, Membership.objects.of(organization).get(user=alice))
+    members.invite(seat, email="dora@example.com", role=Role.VIEWER, source=trail.SYSTEM, now=datetime.now(UTC))
+    return "/invitations/the-token/"
+
+
+def test_a_new_person_gets_a_workspace_and_keeps_where_they_came_from(shop):
+    client = visitor(referer="https://news.example/story")
+    client.get("/?utm_source=letter&utm_campaign=a%00b%0a&ref=" + "x" * 500 + "&other=1")
+    assert sign_up(client, "New@Example.com").status_code == 302
+    user = User.objects.get()
+    assert user.email == "new@example.com"
+    assert user.acquisition["utm_source"] == "letter"
+    assert user.acquisition["utm_campaign"] == "ab"
+    assert len(user.acquisition["ref"]) == 120
+    assert user.acquisition["referrer"] == "https://news.example/story"
+    assert user.acquisition["landing"] == "/"
+    assert user.terms_accepted_at
+    assert user.memberships.get().role == "owner"
+    assert set(AuditEvent.objects.values_list("action", flat=True)) >= {"user.signed_up", "organization.created"}
+
+
+def test_the_first_arrival_counts_and_our_own_pages_are_no_referrer(shop):
+    client = visitor(referer="http://localhost/pricing")
+    client.get("/")
+    assert signup.SESSION_KEY not in client.session
+    client.get("/?ref=first")
+    client.get("/?ref=second")
+    assert client.session[signup.SESSION_KEY]["ref"] == "first"
+
+
+def test_a_known_mailbox_is_told_nothing_different(shop, alice):
+    fresh, known = visitor(), visitor()
+    answers = [sign_up(fresh, "fresh@example.com"), sign_up(known, alice.email)]
+    assert answers[0].status_code == answers[1].status_code == 302
+    assert answers[0]["Location"] == answers[1]["Location"]
+    assert User.objects.count() == 2
+
+
+def test_a_closed_shop_takes_nobody(shop):
+    Storefront.objects.update(sign_up_policy="closed")
+    sign_up(visitor(), "new@example.com")
+    assert not User.objects.exists()
+
+
+@pytest.mark.usefixtures("invited_only")
+class TestInvitedOnly:
+    def test_nobody_comes_without_a_letter(self):
+        sign_up(visitor(), "new@example.com")
+        assert not User.objects.exists()
+
+    def test_the_invited_mailbox_comes_and_joins(self, letter, organization):
+        client = visitor()
+        client.get(letter)
+        sign_up(client, "Dora@example.com")
+        dora = User.objects.get(email="dora@example.com")
+        assert not dora.memberships.exists()
+        EmailAddress.objects.filter(user=dora).update(verified=True)
+        client.force_login(dora, backend="allauth.account.auth_backends.AuthenticationBackend")
+        assert client.post(letter).status_code == 302
+        assert dora.memberships.get().organization == organization
+
+    def test_another_mailbox_does_not_come_in_on_somebodys_letter(self, letter):
+        client = visitor()
+        client.get(letter)
+        answer = sign_up(client, "mallory@example.com")
+        assert answer.status_code == 200
+        assert "the invitation went to" in answer.content.decode()
+        assert not User.objects.filter(email="mallory@example.com").exists()
+
+    def test_a_letter_that_was_taken_back_opens_nothing(self, letter):
+        client = visitor()
+        client.get(letter)
+        Invitation.unscoped.update(revoked_at=datetime.now(UTC))
+        sign_up(client, "dora@example.com")
+        assert not User.objects.filter(email="dora@example.com").exists()
+
+
+def test_in_an_open_shop_somebody_elses_letter_costs_nobody_their_workspace(letter, organization):
+    client = visitor()
+    client.get(letter)
+    sign_up(client, "mallory@example.com")
+    assert User.objects.get(email="mallory@example.com").memberships.get().role == "owner"
+
+
+@pytest.mark.parametrize("host", ["canary.test", "canary.test:8443", "CANARY.test"])
+def test_links_in_mails_are_the_shops_own_whatever_the_host_header_says(other_shop, host):
+    user = factories.make_user("reset@example.com")
+    client = Client(headers={"host": host, "x-forwarded-host": "evil.example", "forwarded": "host=evil.example"})
+    client.post("/accounts/password/reset/", {"email": user.email})
+    (letter,) = mail.outbox
+    assert "http://canary.test/accounts/password/reset/key/" in letter.body
+    assert "evil.example" not in letter.body
+    assert "8443" not in letter.body
+
+
+@pytest.mark.parametrize(
+    "host", ["evil.example", "canary.test.evil.example", "canary.test@evil.example", "", "a b", "canary.test\x00"]
+)
+def test_a_host_nobody_owns_is_421_and_sends_nothing(other_shop, host):
+    factories.make_user("reset@example.com")
+    answer = Client(headers={"host": host}).post("/accounts/password/reset/", {"email": "reset@example.com"})
+    assert answer.status_code in {400, 421}
+    assert mail.outbox == []
+
+
+class TestOutsideIdentities:
+    @pytest.fixture
+    def request_(self, shop, rf):
+        from django.contrib.auth.models import AnonymousUser
+
+        request = rf.get("/accounts/github/login/callback/")
+        request.storefront, request.user, request.session = shop, AnonymousUser(), SessionStore()
+        request.session["acquisition"] = {"ref": "friend"}
+        return request
+
+    def login(self, *, verified):
+        user = User(email="outside@example.com")
+        address = EmailAddress(email=user.email, verified=verified, primary=True)
+        return SocialLogin(user=user, account=SocialAccount(provider="github", uid="1"), email_addresses=[address])
+
+    def test_an_unverified_mailbox_is_turned_away(self, request_):
+        with pytest.raises(ImmediateHttpResponse) as refused:
+            signup.SocialAccountAdapter(request_).pre_social_login(request_, self.login(verified=False))
+        assert refused.value.response.status_code == 403
+
+    def test_a_verified_one_passes_and_a_signed_in_person_links(self, request_, shop):
+        adapter = signup.SocialAccountAdapter(request_)
+        assert adapter.pre_social_login(request_, self.login(verified=True)) is None
+        request_.user = factories.make_user()
+        assert adapter.pre_social_login(request_, self.login(verified=False)) is None
+
+    def test_the_shops_policy_holds_here_too(self, request_, shop):
+        adapter = signup.SocialAccountAdapter(request_)
+        assert adapter.is_open_for_signup(request_, None)
+        shop.sign_up_policy = "closed"
+        assert not adapter.is_open_for_signup(request_, None)
+
+    def test_a_new_person_is_welcomed_like_any_other(self, request_):
+        with request_context(request_):
+            user = signup.SocialAccountAdapter(request_).save_user(request_, self.login(verified=True))
+        user.refresh_from_db()
+        assert user.acquisition == {"ref": "friend"}
+        assert Organization.objects.get(memberships__user=user).storefront == request_.storefront
+
+    @pytest.mark.parametrize("provider", ["github", "google", "nothing"])
+    def test_a_way_in_that_is_not_configured_does_not_exist(self, shop, provider):
+        assert visitor().get(f"/accounts/{provider}/login/").status_code == 404

@@ -1,0 +1,55 @@
+"""Tenant rows are reached by ``.of(organization)``; ``.unscoped`` is named only where a tenant cannot be known yet."""
+
+import ast
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[1]
+ROOMS = ("accounts", "analytics", "billing", "config", "dashboard", "desk", "gateway", "plumbing", "sandbox")
+
+# A file's name, and why it may look at rows of every tenant.
+ALLOWED = {
+    "admin.py": "the operators' desk, scoped to a storefront by its own base class",
+    "tasks.py": "background work for everybody",
+    "audit.py": "the books of everybody",
+    "accounts/tenancy.py": "defines it",
+    "accounts/access.py": "the door: it learns the tenant from a host, a person or a secret",
+    "accounts/keys.py": "changes rows it was handed by primary key, and finds leaked secrets whosever they are",
+    "accounts/people.py": "erases one person everywhere they were",
+    "billing/leases.py": "resolves the holds of dead processes, whosever they are",
+    "billing/wallets.py": "opens wallets; each query names its organization, before the rows exist",
+    "desk/front.py": "counts for the operators, each within the operator's scope",
+    "accounts/members.py": "an invitation's token is all that is known before its organization is",
+}
+
+
+def unscoped_in(path: Path) -> bool:
+    tree = ast.parse(path.read_text())
+    return any(isinstance(node, ast.Attribute) and node.attr == "unscoped" for node in ast.walk(tree))
+
+
+def is_allowed(relative: Path) -> bool:
+    return (
+        relative.name in ALLOWED
+        or str(relative) in ALLOWED
+        or "admin" in relative.parts[:-1]
+        or relative.parts[1:3] == ("management", "commands")
+    )
+
+
+def sources() -> list[Path]:
+    found = [path for room in ROOMS for path in (ROOT / room).rglob("*.py")]
+    return [path for path in found if "migrations" not in path.parts]
+
+
+def test_unscoped_appears_only_where_it_is_argued():
+    strangers = [
+        str(path.relative_to(ROOT))
+        for path in sources()
+        if unscoped_in(path) and not is_allowed(path.relative_to(ROOT))
+    ]
+    assert not strangers, f"use .objects.of(organization), or argue it in {Path(__file__).name}: {strangers}"
+
+
+def test_the_list_holds_nobody_who_no_longer_needs_it():
+    listed = [name for name in ALLOWED if "/" in name and name != "accounts/tenancy.py"]
+    assert [name for name in listed if not unscoped_in(ROOT / name)] == []
