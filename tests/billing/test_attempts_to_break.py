@@ -13,7 +13,7 @@ from django.db import OperationalError, connection, connections, transaction
 from accounts.models.organizations import Standing
 from accounts.signals import access_changed
 from billing import audit, commit, leases, ledger, wallets
-from billing.commit import Committer
+from billing.commit import Busy, Committer
 from billing.models import Account, ProcessLease, Transfer, Wallet
 from billing.models.ledger import Kind
 from billing.operations import (
@@ -26,6 +26,7 @@ from billing.operations import (
     Post,
     Refused,
     Release,
+    Released,
     Reserve,
     Rider,
     Settle,
@@ -229,6 +230,80 @@ def test_the_end_of_a_hold_outlives_its_caller_and_the_outage(
     stage.proven()
 
 
+def test_a_full_queue_lets_in_what_ends_a_hold(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whoever was admitted must be charged, however many others ask to be."""
+    stage.top_up(100)
+    (first, _), (second, _) = stage.reserve(30), stage.reserve(30)
+    entered, together = threading.Event(), threading.Event()
+    original = ledger.apply
+
+    def apply(*arguments: Any) -> Any:
+        if threading.current_thread().name == "committer":
+            entered.set()
+            assert together.wait(20)
+        return original(*arguments)
+
+    monkeypatch.setattr(commit.ledger, "apply", apply)
+    committer = Committer(capacity=1)
+    committer.start()
+
+    async def story() -> None:
+        waiting = [asyncio.create_task(committer.submit(stage.reserving(0)))]
+        await asyncio.to_thread(entered.wait, 20)
+        waiting.append(asyncio.create_task(committer.submit(stage.reserving(0))))
+        await asyncio.sleep(0)
+        settle = Settle(hold_id=first, organization_id=stage.organization.pk, charge_nano=20, exact=True)
+        ends = [committer.submit(settle), committer.submit(Release(second, stage.organization.pk))]
+        tasks = [asyncio.create_task(end) for end in ends]
+        await asyncio.sleep(0)
+        with pytest.raises(Busy):
+            await committer.submit(stage.reserving(0))
+        together.set()
+        assert await asyncio.gather(*tasks) == [Settled(20, 0), Released()]
+        await asyncio.gather(*waiting)
+
+    try:
+        run(story())
+    finally:
+        together.set()
+        committer.stop()
+    assert stage.money() == (80, 0)
+
+
+@on_postgresql
+def test_a_killed_connection_is_replaced_and_nothing_counts_twice(stage: Stage, committer: Committer) -> None:
+    stage.top_up(1_000)
+
+    def kill() -> None:
+        with connection.cursor() as cursor:
+            cursor.execute(
+                "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
+                " WHERE datname = current_database() AND pid <> pg_backend_pid()"
+            )
+
+    async def story() -> int:
+        charged = 0
+        for _ in range(5):
+            reserves = [stage.reserving(10) for _ in range(20)]
+            granting = [asyncio.create_task(committer.submit(reserve)) for reserve in reserves]
+            await asyncio.to_thread(lambda: (kill(), connections.close_all()))
+            assert await asyncio.gather(*granting) == [Granted(10)] * 20
+            ends = [
+                Settle(hold_id=reserve.hold_id, organization_id=stage.organization.pk, charge_nano=3, exact=True)
+                for reserve in reserves
+            ]
+            settling = [asyncio.create_task(committer.submit(end)) for end in ends]
+            await asyncio.to_thread(lambda: (kill(), connections.close_all()))
+            assert await asyncio.gather(*settling) == [Settled(3, 0)] * 20
+            charged += 60
+        return charged
+
+    assert run(story()) == 300
+    connections.close_all()
+    assert stage.money() == (700, 0)
+    stage.proven()
+
+
 # --- Holds ------------------------------------------------------------------------------------------------------------
 
 
@@ -299,6 +374,22 @@ def test_the_same_name_for_another_deed_is_refused_and_not_called_done(stage: St
         assert stage.one(other) == Refused(Why.OTHER_CAUSE), other
         assert stage.one(deed).repeated
     stage.proven()
+
+
+@pytest.mark.parametrize("text", ["a\x00b", "x" * 201, "\ud800"])
+def test_a_text_that_cannot_be_kept_makes_no_operation(text: str) -> None:
+    for name in ("reference", "reason", "label"):
+        with pytest.raises(BadOperation):
+            Credit(uid="a", organization_id=1, amount=1, **{name: text})
+    for name in ("reference", "reason"):
+        with pytest.raises(BadOperation):
+            Withdraw(uid="a", organization_id=1, amount=1, code="refund", may_owe=True, **{name: text})
+        with pytest.raises(BadOperation):
+            Post(uid="a", debit="revenue", credit="providers", amount=1, code="cost", **{name: text})
+    with pytest.raises(BadOperation):
+        Settle(hold_id=1, organization_id=1, charge_nano=1, exact=True, reference=text)
+    with pytest.raises(BadOperation):
+        Credit(uid=text, organization_id=1, amount=1)
 
 
 def test_a_gift_is_not_refunded_out_of_paid_money(stage: Stage) -> None:
