@@ -102,5 +102,6 @@ def _end_sessions(user: User) -> None:
 
 
 def _announce(user: User) -> None:
-    for organization in Organization.objects.filter(memberships__user=user):
+    # In the order of their numbers, as whoever locks several wallets does.
+    for organization in Organization.objects.filter(memberships__user=user).order_by("pk"):
         access_changed.send(sender=User, organization=organization)

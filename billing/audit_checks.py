@@ -82,10 +82,11 @@ CHARGE_PLACE = """
 SELECT t.debit_id, t.id FROM billing_transfer t
 LEFT JOIN billing_hold h ON h.id = t.hold_id
 LEFT JOIN billing_account d ON d.id = t.debit_id LEFT JOIN billing_account c ON c.id = t.credit_id
-WHERE t.hold_id IS NOT NULL AND (h.id IS NULL OR h.organization_id <> t.organization_id OR c.kind <> 'revenue'
+WHERE (t.hold_id IS NULL AND t.code IN ('usage', 'late_usage', 'unrecovered')
+    OR t.hold_id IS NOT NULL AND (h.id IS NULL OR h.organization_id <> t.organization_id OR c.kind <> 'revenue'
     OR (t.code = 'unrecovered') <> (d.kind = 'unrecovered_usage')
     OR (t.code = 'late_usage') <> (t.code <> 'unrecovered' AND h.outcome <> 'settled')
-    OR t.code NOT IN ('usage', 'late_usage', 'unrecovered')) {new}
+    OR t.code NOT IN ('usage', 'late_usage', 'unrecovered'))) {new}
 """
 HOLD_STATE = """
 SELECT NULL, h.id, coalesce(h.outcome, 'open') FROM billing_hold h

@@ -3,12 +3,12 @@
 Promise: ``await committer.submit(operation)`` answers after the operation is durable, or raises; there is no third way.
 One thread with a connection of its own takes whatever waits, without lingering, as one transaction of the ledger, so a
 commit to disk is shared by all who came while the last one ran. The queue is bounded: who finds it full is told at once
-(``Busy``, a 503). A poisoned operation fails alone: its batch is halved until it stands by itself, and its neighbours
-get their verdicts. A wallet that somebody else keeps locked makes its own operations wait, not the others. Deadlocks,
-serialization failures, a busy file and a connection lost in the middle of COMMIT are tried again a few times; that is
-safe because every operation is idempotent. A caller who is cancelled while a reserve is under way leaves a release
-behind, and so does a reserve of which nobody knows whether it was done; the end of a hold whose caller is gone is tried
-until it is done. ``stop()`` finishes what waits and takes nothing new.
+(``Busy``, a 503), unless it is to end a hold. A poisoned operation fails alone: its batch is halved until it stands by
+itself, and its neighbours get their verdicts. A wallet that somebody else keeps locked makes its own operations wait,
+not the others. Deadlocks, serialization failures, a busy file and a connection lost in the middle of COMMIT are tried
+again a few times; that is safe because every operation is idempotent. A caller who is cancelled while a reserve is under
+way leaves a release behind, and so does a reserve of which nobody knows whether it was done; the end of a hold whose
+caller is gone is tried until it is done. ``stop()`` finishes what waits and takes nothing new.
 """
 
 import asyncio
@@ -124,7 +124,10 @@ class Committer:
         with self._wake:
             if self._stopping:
                 raise Busy("the ledger is stopping")
-            if len(self._waiting) >= self.capacity:
+            ends_hold = isinstance(
+                waiter.operation, (Settle, Release)
+            )  # as many as were admitted, and they must get in
+            if len(self._waiting) >= self.capacity and not ends_hold:
                 raise Busy("too many operations wait for the ledger")
             self._waiting.append(waiter)
             self._wake.notify()

@@ -236,12 +236,12 @@ def _charge(page: Page, wallet: Wallet, hold: Hold, price: int, operation: Settl
     """Burn the hold's own lines first, then whatever else is available within the caps; one transfer per account."""
     lines = [] if late else [(account, amount) for _, account, amount, _ in hold.lines]
     whole = operation.charge_nano
+    if hold.caps:  # what was held was held within the caps; all beyond it must find room, in whatever unit it is paid
+        price = min(price, max(0 if late else hold.held, _tightest(hold.caps)[2]))
     taken, rest = draw(rest=price, whole=whole, tokens=operation.tokens, sources=lines)
     by_account = _burn(taken, {})
     if rest:
-        charged = sum(value_nano for _, _, value_nano in taken)
-        allowed = min(rest, max(0, _tightest(hold.caps)[2] - charged)) if hold.caps else rest
-        more, _ = draw(rest=allowed, whole=whole, tokens=operation.tokens, sources=_means(wallet))
+        more, _ = draw(rest=rest, whole=whole, tokens=operation.tokens, sources=_means(wallet))
         by_account = _burn(more, by_account)
     for position, (account, amount, value_nano) in enumerate(by_account.values()):
         page.transfer(

@@ -4,6 +4,7 @@ Promise: an operation that exists is well formed (whole numbers, in range), so t
 the middle of a batch. Amounts named ``*_nano`` are integer nano-USD.
 """
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -14,6 +15,7 @@ from accounts.models.bounds import LARGEST_NANO
 from billing.models.ledger import NANO_USD, PRIORITIES, House, Kind, Outcome, Window
 
 LARGEST_ID = 2**63 - 1
+SURROGATE = re.compile("[\ud800-\udfff]")
 
 
 class BadOperation(ValueError):
@@ -57,9 +59,16 @@ def _known(name: str, value: str, choices: Sequence[str]) -> None:
 
 
 def _named(name: str, value: str, longest: int) -> None:
-    if not 0 < len(value) <= longest or "\x00" in value:
-        message = f"{name} must have 1 to {longest} characters and no NUL"
+    if not 0 < len(value) <= longest or "\x00" in value or SURROGATE.search(value):
+        message = f"{name} must have 1 to {longest} characters, none of them NUL or half a character"
         raise BadOperation(message)
+
+
+def _told(operation: "Settle | Credit | Withdraw | Post") -> None:
+    """What a database could not keep is found before a batch is made of it."""
+    for name, longest in (("reference", 120), ("reason", 200), ("label", 120)):
+        if value := getattr(operation, name, ""):
+            _named(name, value, longest)
 
 
 def _check_tokens(tokens: Sequence[Tokens]) -> None:
@@ -139,7 +148,7 @@ class Settle:
         if self.tokens:
             _check_tokens(self.tokens)
         if self.reference:
-            _named("reference", self.reference, 120)
+            _told(self)
 
 
 @dataclass(frozen=True, slots=True)
@@ -183,6 +192,7 @@ class Credit:
         _known("kind", self.kind, tuple(PRIORITIES))
         _named("unit", self.unit, 80)
         _named("code", self.code, 32)
+        _told(self)
         if self.unit == NANO_USD and self.value_nano not in {None, self.amount}:
             raise BadOperation("money is worth what it is")
         if self.unit != NANO_USD:
@@ -213,6 +223,7 @@ class Withdraw:
         _named("uid", self.uid, 100)
         _whole("amount", self.amount, least=1)
         _named("code", self.code, 32)
+        _told(self)
 
 
 @dataclass(frozen=True, slots=True)
@@ -243,6 +254,7 @@ class Post:
         _named("code", self.code, 32)
         _named("debit", self.debit, 20)
         _named("credit", self.credit, 20)
+        _told(self)
         if self.debit == self.credit or {self.debit, self.credit} & set(Kind.values):
             raise BadOperation("a posting is between two different accounts of the house")
 

@@ -17,7 +17,7 @@ from accounts.models.organizations import Standing
 from billing import ledger
 from billing.models import Account, Wallet
 from billing.models.ledger import NANO_USD, PRIORITIES, House, Kind
-from billing.operations import BadOperation, Credit, Credited, Lapse
+from billing.operations import BadOperation, Credit, Credited, Lapse, Posted
 from plumbing.identifiers import new_id
 
 SLICE = 100  # accounts in one transaction, so that no reserve waits long behind them
@@ -55,12 +55,14 @@ def open_for(organization: Organization) -> Wallet:
     return wallet
 
 
+@transaction.atomic
 def bump(organization: Organization) -> None:
     """Make every cached view of this organization old."""
+    wallet = Wallet.unscoped.filter(organization=organization)
+    wallet.update(epoch=F("epoch") + 1)
+    # Read when the wallet is ours: a suspension that was on its way while we waited for it must not be undone.
     standing = Organization.objects.values_list("standing", flat=True).get(pk=organization.pk)
-    Wallet.unscoped.filter(organization=organization).update(
-        epoch=F("epoch") + 1, suspended=standing != Standing.ACTIVE
-    )
+    wallet.update(suspended=standing != Standing.ACTIVE)
 
 
 @transaction.atomic
@@ -112,9 +114,10 @@ def credit(
 def lapse_expired(now: datetime) -> int:
     """Book what is left of grants whose time is over; what is held of them waits for its hold. Returns how many."""
     expired = Account.unscoped.filter(expires_at__lte=now, posted__gt=F("held")).order_by("pk")
-    lapsed = 0
-    while found := list(expired.values_list("pk", "organization_id")[:SLICE]):
+    lapsed = last = 0
+    while found := list(expired.filter(pk__gt=last).values_list("pk", "organization_id")[:SLICE]):
         with transaction.atomic():
-            ledger.apply(connection, [Lapse(account, organization) for account, organization in found], now)
-        lapsed += len(found)
+            verdicts = ledger.apply(connection, [Lapse(account, organization) for account, organization in found], now)
+        lapsed += sum(isinstance(verdict, Posted) for verdict in verdicts)
+        last = found[-1][0]
     return lapsed

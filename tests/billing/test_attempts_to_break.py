@@ -10,9 +10,11 @@ import psycopg
 import pytest
 from django.db import OperationalError, connection, connections, transaction
 
-from billing import commit, ledger
-from billing.commit import Committer
-from billing.models import Account
+from accounts.models.organizations import Standing
+from accounts.signals import access_changed
+from billing import audit, commit, leases, ledger, wallets
+from billing.commit import Busy, Committer
+from billing.models import Account, ProcessLease, Transfer, Wallet
 from billing.models.ledger import Kind
 from billing.operations import (
     BadOperation,
@@ -24,10 +26,12 @@ from billing.operations import (
     Post,
     Refused,
     Release,
+    Released,
     Reserve,
     Rider,
     Settle,
     Settled,
+    Tokens,
     Why,
     Withdraw,
     Withdrawn,
@@ -226,6 +230,80 @@ def test_the_end_of_a_hold_outlives_its_caller_and_the_outage(
     stage.proven()
 
 
+def test_a_full_queue_lets_in_what_ends_a_hold(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whoever was admitted must be charged, however many others ask to be."""
+    stage.top_up(100)
+    (first, _), (second, _) = stage.reserve(30), stage.reserve(30)
+    entered, together = threading.Event(), threading.Event()
+    original = ledger.apply
+
+    def apply(*arguments: Any) -> Any:
+        if threading.current_thread().name == "committer":
+            entered.set()
+            assert together.wait(20)
+        return original(*arguments)
+
+    monkeypatch.setattr(commit.ledger, "apply", apply)
+    committer = Committer(capacity=1)
+    committer.start()
+
+    async def story() -> None:
+        waiting = [asyncio.create_task(committer.submit(stage.reserving(0)))]
+        await asyncio.to_thread(entered.wait, 20)
+        waiting.append(asyncio.create_task(committer.submit(stage.reserving(0))))
+        await asyncio.sleep(0)
+        settle = Settle(hold_id=first, organization_id=stage.organization.pk, charge_nano=20, exact=True)
+        ends = [committer.submit(settle), committer.submit(Release(second, stage.organization.pk))]
+        tasks = [asyncio.create_task(end) for end in ends]
+        await asyncio.sleep(0)
+        with pytest.raises(Busy):
+            await committer.submit(stage.reserving(0))
+        together.set()
+        assert await asyncio.gather(*tasks) == [Settled(20, 0), Released()]
+        await asyncio.gather(*waiting)
+
+    try:
+        run(story())
+    finally:
+        together.set()
+        committer.stop()
+    assert stage.money() == (80, 0)
+
+
+@on_postgresql
+def test_a_killed_connection_is_replaced_and_nothing_counts_twice(stage: Stage, committer: Committer) -> None:
+    stage.top_up(1_000)
+
+    def kill() -> None:
+        with connection.cursor() as cursor:
+            cursor.execute(
+                "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
+                " WHERE datname = current_database() AND pid <> pg_backend_pid()"
+            )
+
+    async def story() -> int:
+        charged = 0
+        for _ in range(5):
+            reserves = [stage.reserving(10) for _ in range(20)]
+            granting = [asyncio.create_task(committer.submit(reserve)) for reserve in reserves]
+            await asyncio.to_thread(lambda: (kill(), connections.close_all()))
+            assert await asyncio.gather(*granting) == [Granted(10)] * 20
+            ends = [
+                Settle(hold_id=reserve.hold_id, organization_id=stage.organization.pk, charge_nano=3, exact=True)
+                for reserve in reserves
+            ]
+            settling = [asyncio.create_task(committer.submit(end)) for end in ends]
+            await asyncio.to_thread(lambda: (kill(), connections.close_all()))
+            assert await asyncio.gather(*settling) == [Settled(3, 0)] * 20
+            charged += 60
+        return charged
+
+    assert run(story()) == 300
+    connections.close_all()
+    assert stage.money() == (700, 0)
+    stage.proven()
+
+
 # --- Holds ------------------------------------------------------------------------------------------------------------
 
 
@@ -243,6 +321,19 @@ def test_a_hold_that_has_ended_is_not_granted_again(stage: Stage) -> None:
     other, _ = stage.reserve(100)
     assert stage.settle(other, 100) == Settled(100, 0)
     assert stage.money() == (0, 0)
+    stage.proven()
+
+
+def test_a_cap_bounds_tokens_whose_price_turned_out_higher(stage: Stage) -> None:
+    """As many tokens as were held, of a dearer kind: the cap is in money, and holds for money's worth of tokens too."""
+    stage.top_up(1_000, kind=Kind.TRIAL, unit=TOKENS, value_nano=0, source="promotions")
+    tokens = (Tokens(TOKENS, 1_000),)
+    hold_id, _ = stage.reserve(10, tokens=tokens, caps=(stage.cap(10),))
+    assert stage.settle(hold_id, 1_000, tokens=tokens) == Settled(10, 990)
+    assert stage.counter().spent == 10
+    assert stage.account(Kind.TRIAL).posted == 990
+    hold_id, _ = stage.reserve(10, minimum=1, tokens=tokens)
+    assert stage.settle(hold_id, 1_000, tokens=tokens) == Settled(990, 10)
     stage.proven()
 
 
@@ -283,6 +374,22 @@ def test_the_same_name_for_another_deed_is_refused_and_not_called_done(stage: St
         assert stage.one(other) == Refused(Why.OTHER_CAUSE), other
         assert stage.one(deed).repeated
     stage.proven()
+
+
+@pytest.mark.parametrize("text", ["a\x00b", "x" * 201, "\ud800"])
+def test_a_text_that_cannot_be_kept_makes_no_operation(text: str) -> None:
+    for name in ("reference", "reason", "label"):
+        with pytest.raises(BadOperation):
+            Credit(uid="a", organization_id=1, amount=1, **{name: text})
+    for name in ("reference", "reason"):
+        with pytest.raises(BadOperation):
+            Withdraw(uid="a", organization_id=1, amount=1, code="refund", may_owe=True, **{name: text})
+        with pytest.raises(BadOperation):
+            Post(uid="a", debit="revenue", credit="providers", amount=1, code="cost", **{name: text})
+    with pytest.raises(BadOperation):
+        Settle(hold_id=1, organization_id=1, charge_nano=1, exact=True, reference=text)
+    with pytest.raises(BadOperation):
+        Credit(uid=text, organization_id=1, amount=1)
 
 
 def test_a_gift_is_not_refunded_out_of_paid_money(stage: Stage) -> None:
@@ -361,3 +468,87 @@ def test_a_rider_carries_bytes_as_they_are(stage: Stage) -> None:
     with connection.cursor() as cursor:
         cursor.execute("SELECT body FROM ride")
         assert bytes(cursor.fetchone()[0]) == b"\x00a\xff"
+
+
+# --- Leases and wallets -----------------------------------------------------------------------------------------------
+
+
+def test_who_may_go_on_is_told_the_truth_about_its_holds(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A process wakes up and beats while the sweep is at its holds: either it lost the lease, or it kept the holds."""
+    lease = leases.Lease("sleeper")
+    lease.take()
+    stage.top_up(100)
+    hold_id, process_id = lease.next_hold()
+    stage.process = ProcessLease.objects.get(pk=process_id)
+    assert stage.reserve(60, hold_id=hold_id)[1] == Granted(60)
+    ProcessLease.objects.filter(pk=process_id).update(heartbeat_at=NOW.replace(year=2020))
+    answers = []
+    found = leases._open_holds
+
+    def waking(*arguments: Any) -> Any:
+        answers.append(lease.beat())
+        return found(*arguments)
+
+    monkeypatch.setattr(leases, "_open_holds", waking)
+    leases.sweep()
+    assert stage.hold(hold_id).outcome == "expired"
+    assert answers[0] is False
+    assert lease.process_id != process_id
+
+
+def test_one_hold_that_cannot_be_ended_keeps_no_others(stage: Stage) -> None:
+    stage.top_up(100)
+    broken = Stage()
+    broken.top_up(100)
+    bad, _ = broken.reserve(60)
+    Account.unscoped.filter(organization=broken.organization, kind=Kind.PAID).update(held=0)
+    stage.process, stage.numbers = broken.process, broken.numbers
+    good, _ = stage.reserve(60)
+    ProcessLease.objects.filter(pk=broken.process.pk).update(heartbeat_at=NOW.replace(year=2020))
+    assert leases.sweep() == 1
+    assert (broken.hold(bad).outcome, stage.hold(good).outcome) == (None, "expired")
+
+
+def test_a_grant_that_cannot_lapse_does_not_lapse_for_ever(stage: Stage) -> None:
+    stage.top_up(5, kind=Kind.PROMO, source="promotions", expires_at=NOW)
+    orphan = Stage()
+    orphan.top_up(5, kind=Kind.PROMO, source="promotions", expires_at=NOW)
+    Wallet.unscoped.filter(pk=orphan.organization.pk).delete()
+    assert wallets.lapse_expired(NOW) == 1
+    assert stage.money(Kind.PROMO) == (0, 0)
+    assert orphan.money(Kind.PROMO) == (5, 0)
+
+
+@on_postgresql
+def test_a_suspension_is_not_undone_by_whatever_else_changes_at_the_same_moment(stage: Stage) -> None:
+    owner = stage.organization.pk
+    suspend = (
+        f"UPDATE accounts_organization SET standing = 'suspended' WHERE id = {owner};"  # noqa: S608
+        f"UPDATE billing_wallet SET suspended = true, epoch = epoch + 1 WHERE organization_id = {owner}"
+    )
+    with elsewhere(suspend) as commit_it:
+        timer = threading.Timer(0.5, commit_it)
+        timer.start()
+        access_changed.send(sender=Stage, organization=stage.organization)  # a key was made, say
+        timer.join()
+    stage.organization.refresh_from_db()
+    assert stage.organization.standing == Standing.SUSPENDED
+    assert Wallet.unscoped.get(pk=owner).suspended
+    assert stage.epoch == 3
+    stage.proven()
+
+
+# --- The audit --------------------------------------------------------------------------------------------------------
+
+
+def test_the_audit_finds_a_charge_without_a_hold(stage: Stage) -> None:
+    """A forger who keeps the balance in step with an invented charge."""
+    stage.top_up(100)
+    paid = stage.account()
+    Transfer.unscoped.create(
+        uid="invented", organization=stage.organization, debit=paid, credit_id=1, amount=5, value_nano=5, code="usage",
+        created_at=NOW,
+    )  # fmt: skip
+    Account.unscoped.filter(pk=paid.pk).update(posted=95)
+    [finding] = audit.run().findings
+    assert (finding.invariant, finding.table, finding.account) == ("I5", "transfer", paid.pk)

@@ -206,14 +206,14 @@ class Reference:
         else:
             hold.end = "settled"
             self.open[hold.owner].remove(hold)
-        paid, missing = self.pay(price, op.charge_nano, op.tokens, lines)
+        allowed = price
+        if hold.caps:
+            allowed = min(price, max(0 if late else hold.held, self.room(hold.caps)[0]))
+        paid, missing = self.pay(allowed, op.charge_nano, op.tokens, lines)
         self.burn(paid)
-        charged = price - ceil(missing)
+        charged = allowed - ceil(missing)
         if missing:
-            allowed = missing
-            if hold.caps:
-                allowed = min(missing, max(0, self.room(hold.caps)[0] - charged))
-            more, _ = self.pay(allowed, op.charge_nano, op.tokens, self.purses(hold.owner, now))
+            more, _ = self.pay(missing, op.charge_nano, op.tokens, self.purses(hold.owner, now))
             self.burn(more)
             charged += sum(worth for _, _, worth in more)
         hold.charged, hold.unrecovered = charged, price - charged
