@@ -35,7 +35,7 @@ class StorefrontMiddleware:
 
 
 class SeatMiddleware:
-    """Give views of ``/app/<organization>/`` their seat, or 404; end visits that ran out; keep sessions out of caches."""
+    """Give views of ``/app/<organization>/`` their seat, or 404; end visits that ran out; keep caches out."""
 
     def __init__(self, get_response: Callable[[TenantRequest], HttpResponse]) -> None:
         self.get_response = get_response
