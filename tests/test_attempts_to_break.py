@@ -219,6 +219,15 @@ def test_a_visitor_joins_nobody_while_they_visit(visiting: Client, alice: Any, o
     assert not Membership.objects.of(organization).filter(user__email="staff@example.com").exists()
 
 
+@pytest.mark.parametrize("sent", ["\x00", "abc", "9" * 5000, "9" * 30, "-1", "٣", "1.0"])
+def test_a_choice_nobody_offered_is_said_at_its_field(shop: Any, sent: str) -> None:
+    client = visitor(factories.make_staff(email="root@example.com"))
+    url = reverse("admin:accounts_storefrontstaff_add")
+    answer = client.post(url, {"storefront": sent, "user": sent, "reason": "why not"})
+    assert answer.status_code == 200
+    assert set(answer.context["adminform"].form.errors) == {"storefront", "user"}
+
+
 # --- Names ---
 
 
