@@ -25,7 +25,6 @@ urlpatterns = [
     path("brand/logo.png", front.logo, name="brand_logo"),
     path("favicon.svg", front.favicon, name="favicon"),
     path("app/", include("dashboard.urls")),
-    path("", include("plumbing.urls")),
     path("accounts/", include("allauth.urls")),
     path("admin/", admin.site.urls),
     path("desk/", include("desk.urls")),
