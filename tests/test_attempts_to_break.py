@@ -2,6 +2,7 @@
 
 import ipaddress
 import os
+import re
 import socket
 import subprocess
 import sys
@@ -189,6 +190,35 @@ def test_no_page_of_a_signed_in_person_may_be_kept_by_a_cache(organization: Any,
         if not ("no-store" in policy and "private" in policy):
             kept[path] = (answer.status_code, policy)
     assert kept == {}
+
+
+# --- Who has an account ---
+
+
+def test_signing_up_tells_nobody_who_has_an_account(shop: Any, alice: Any) -> None:
+    assert steps_of_sign_up("alice@example.com") == steps_of_sign_up("bobby@example.com")
+
+
+def steps_of_sign_up(email: str) -> list[tuple[int, str, str]]:
+    """Every answer on the way, without the address itself and the forms' tokens."""
+    client = visitor()
+    page = reverse("account_email_verification_sent")
+    answers = [
+        client.post(reverse("account_signup"), {"email": email, "password1": "a very long pass phrase"}),
+        client.get(page),
+        client.post(page, {"code": "WRONG1"}),
+        client.post(page, {"action": "change", "email": "other@example.com"}),
+        client.post(page, {"action": "resend"}),
+        client.get(page),
+    ]
+    return [
+        (
+            answer.status_code,
+            answer.headers.get("Location", ""),
+            re.sub(r'name="csrfmiddlewaretoken" value="\w+"', "", answer.content.decode()).replace(email, ""),
+        )
+        for answer in answers
+    ]
 
 
 # --- Visits by staff ---
