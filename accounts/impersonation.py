@@ -61,6 +61,7 @@ def current(request: HttpRequest, *, now: datetime) -> Impersonation | None:
         Impersonation.objects.filter(
             public_id=public_id, staff=request.user.pk, ended_at__isnull=True, expires_at__gt=now
         )
+        .exclude(organization__standing=Standing.CLOSED)
         .select_related("organization__storefront", "staff")
         .first()
     )

@@ -7,12 +7,14 @@ leaves the audit event; nothing is ever deleted by the admin itself. A table tha
 is the platform's alone.
 """
 
+import re
 from collections.abc import Sequence
 from typing import Any
 
 from django.contrib import messages
 from django.contrib.admin import SimpleListFilter, helpers
 from django.contrib.admin.utils import flatten_fieldsets, unquote
+from django.contrib.admin.widgets import AutocompleteSelect
 from django.core.checks import CheckMessage, Error
 from django.core.exceptions import FieldDoesNotExist, ImproperlyConfigured, PermissionDenied, ValidationError
 from django.core.paginator import Paginator
@@ -32,6 +34,7 @@ from plumbing.refusals import Refusal
 LONGEST_SEARCH = 100
 MOST_SEARCH_WORDS = 6
 EVENTS_PER_PAGE = 50
+PRIMARY_KEY = re.compile(r"[0-9]{1,18}\Z")
 FILTER_SUFFIXES = frozenset({"", "exact", "gte", "lt", "isnull"})
 
 
@@ -103,6 +106,14 @@ def _inline_errors(admin: Any) -> list[CheckMessage]:
         for inline in admin.inlines
         if not issubclass(inline, ScopedInline)
     ]
+
+
+class Picked(AutocompleteSelect):
+    """A select box that asks as one types; what was sent without being picked is no choice, and not asked for."""
+
+    def optgroups(self, name: str, value: list[str], attr: Any = None) -> Any:
+        """Keep what could be a primary key; Django would stumble over the rest."""
+        return super().optgroups(name, [key for key in value if PRIMARY_KEY.match(str(key))], attr)
 
 
 class _Scoped:
@@ -221,6 +232,8 @@ class ScopedAdmin(_Scoped, ModelAdmin):
             options["queryset"] = other.get_queryset(request)
         elif not scope_for(request).platform:
             options["queryset"] = db_field.related_model._base_manager.none()
+        if db_field.name in self.get_autocomplete_fields(request):
+            options["widget"] = Picked(db_field, self.admin_site)
         return super().formfield_for_foreignkey(db_field, request, **options)
 
     def lookup_allowed(self, lookup: str, value: Any, request: HttpRequest | None = None) -> bool:

@@ -6,11 +6,15 @@ belongs to the installation or to another shop; a logo is our own PNG, whatever 
 
 from typing import Any
 
+from django.core.exceptions import ValidationError
 from django.db import transaction
 
 from accounts import access, trail
 from accounts.models import Storefront, StorefrontDomain, StorefrontStaff, User
 from plumbing.refusals import Refusal
+from plumbing.text import NotOneLine, one_line
+
+LONGEST = {"name": 80, "tagline": 160}
 
 
 class StorefrontRefused(Refusal, ValueError):
@@ -20,7 +24,7 @@ class StorefrontRefused(Refusal, ValueError):
 @transaction.atomic
 def create(*, source: trail.Source, reason: str = "", **fields: Any) -> Storefront:
     """Open a shop. It answers once it has a domain."""
-    storefront = Storefront(**fields)
+    storefront = Storefront(**_in_one_line(fields))
     storefront.full_clean()
     storefront.save(force_insert=True)
     trail.record("storefront.created", source=source, target=storefront, after=fields, reason=reason)
@@ -31,6 +35,7 @@ def create(*, source: trail.Source, reason: str = "", **fields: Any) -> Storefro
 def update(storefront: Storefront, *, source: trail.Source, reason: str = "", **changes: Any) -> None:
     """Change a shop's brand, words or policy."""
     storefront = Storefront.objects.select_for_update().get(pk=storefront.pk)
+    changes = _in_one_line(changes)
     before = {name: getattr(storefront, name) for name in changes}
     for name, value in changes.items():
         setattr(storefront, name, value)
@@ -44,6 +49,17 @@ def update(storefront: Storefront, *, source: trail.Source, reason: str = "", **
         after=_without_bytes(changes),
         reason=reason,
     )
+
+
+def _in_one_line(values: dict[str, Any]) -> dict[str, Any]:
+    """Name and tagline as one visible line each: the name stands in the headers of letters."""
+    cleaned = {}
+    for name in {"name", "tagline"} & set(values):
+        try:
+            cleaned[name] = one_line(values[name], longest=LONGEST[name]) if values[name] else values[name]
+        except NotOneLine as error:
+            raise ValidationError({name: str(error)}) from error
+    return values | cleaned
 
 
 def _without_bytes(values: dict[str, Any]) -> dict[str, Any]:

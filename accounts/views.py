@@ -1,5 +1,7 @@
 """The one page of this room: an invitation, opened from its letter."""
 
+from dataclasses import replace
+
 from django.contrib.auth.views import redirect_to_login
 from django.http import HttpResponse
 from django.shortcuts import redirect, render
@@ -25,7 +27,7 @@ def invitation(request: TenantRequest, token: str) -> HttpResponse:
             return redirect_to_login(request.path)
         if request.method == "POST" and person is not None:
             membership = members.accept(
-                token=token, user=person, storefront=request.storefront, source=trail.source_of(request), now=now
+                token=token, user=person, storefront=request.storefront, source=_source(request), now=now
             )
             request.session.pop(signup.INVITATION_SESSION_KEY, None)
             return redirect(f"/app/{membership.organization.slug}/")
@@ -34,3 +36,8 @@ def invitation(request: TenantRequest, token: str) -> HttpResponse:
     if person is None:
         request.session[signup.INVITATION_SESSION_KEY] = found.public_id
     return render(request, "accounts/invitation.html", {"invitation": found})
+
+
+def _source(request: TenantRequest) -> trail.Source:
+    """Who accepts; a visit counts here too, although this page belongs to no organization yet."""
+    return replace(trail.source_of(request), impersonation=request.impersonation)

@@ -2,6 +2,7 @@
 
 import ipaddress
 import os
+import re
 import socket
 import subprocess
 import sys
@@ -11,14 +12,18 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
+from unittest.mock import patch
 
 import pytest
 from django.conf import settings
 from django.core import mail
 from django.test import Client
 from django.urls import reverse
+from django.utils import timezone
 
-from accounts.models import Membership
+from accounts import access, members, organizations, trail
+from accounts.models import Membership, Role
+from accounts.models.organizations import Standing
 from tests import factories
 
 HOST = "localhost"
@@ -185,6 +190,90 @@ def test_no_page_of_a_signed_in_person_may_be_kept_by_a_cache(organization: Any,
         if not ("no-store" in policy and "private" in policy):
             kept[path] = (answer.status_code, policy)
     assert kept == {}
+
+
+# --- Who has an account ---
+
+
+def test_signing_up_tells_nobody_who_has_an_account(shop: Any, alice: Any) -> None:
+    assert steps_of_sign_up("alice@example.com") == steps_of_sign_up("bobby@example.com")
+
+
+def steps_of_sign_up(email: str) -> list[tuple[int, str, str]]:
+    """Every answer on the way, without the address itself and the forms' tokens."""
+    client = visitor()
+    page = reverse("account_email_verification_sent")
+    answers = [
+        client.post(reverse("account_signup"), {"email": email, "password1": "a very long pass phrase"}),
+        client.get(page),
+        client.post(page, {"code": "WRONG1"}),
+        client.post(page, {"action": "change", "email": "other@example.com"}),
+        client.post(page, {"action": "resend"}),
+        client.get(page),
+    ]
+    return [
+        (
+            answer.status_code,
+            answer.headers.get("Location", ""),
+            re.sub(r'name="csrfmiddlewaretoken" value="\w+"', "", answer.content.decode()).replace(email, ""),
+        )
+        for answer in answers
+    ]
+
+
+# --- Visits by staff ---
+
+
+@pytest.fixture
+def visiting(shop: Any, organization: Any) -> Client:
+    """Somebody who works at the shop, on a visit to alice's organization."""
+    client = visitor(factories.make_staff(shop, "staff@example.com"))
+    begun = client.post(f"/admin/accounts/organization/{organization.pk}/deed/visit/", {"reason": "was asked to"})
+    assert begun.headers["Location"] == f"/app/{organization.slug}/"
+    return client
+
+
+def test_a_visit_ends_with_the_organization(visiting: Client, organization: Any) -> None:
+    assert visiting.get(f"/app/{organization.slug}/").status_code == 200
+    organizations.set_standing(organization, Standing.CLOSED, reason="they asked", source=trail.SYSTEM)
+    assert visiting.get(f"/app/{organization.slug}/").status_code == 404
+
+
+def test_a_visitor_joins_nobody_while_they_visit(visiting: Client, alice: Any, organization: Any) -> None:
+    seat = access.organization_for(alice, organization.storefront, organization.slug)
+    with patch("accounts.members.secrets.token_urlsafe", return_value="letter"):
+        members.invite(
+            seat, email="staff@example.com", role=Role.ADMIN, source=trail.Source(user=alice), now=timezone.now()
+        )
+    assert visiting.post("/invitations/letter/").status_code == 403
+    assert not Membership.objects.of(organization).filter(user__email="staff@example.com").exists()
+
+
+@pytest.mark.parametrize("sent", ["\x00", "abc", "9" * 5000, "9" * 30, "-1", "٣", "1.0"])
+def test_a_choice_nobody_offered_is_said_at_its_field(shop: Any, sent: str) -> None:
+    client = visitor(factories.make_staff(email="root@example.com"))
+    url = reverse("admin:accounts_storefrontstaff_add")
+    answer = client.post(url, {"storefront": sent, "user": sent, "reason": "why not"})
+    assert answer.status_code == 200
+    assert set(answer.context["adminform"].form.errors) == {"storefront", "user"}
+
+
+# --- Names ---
+
+
+def test_a_shops_name_cannot_break_into_the_headers_of_letters(shop: Any, alice: Any) -> None:
+    client = visitor(factories.make_staff(shop, "staff@example.com"))
+    url = reverse("admin:accounts_storefront_change", args=[shop.pk])
+    form = client.get(url).context["adminform"].form
+    unchanged = {name: form[name].value() for name in form.fields if form[name].value() not in {None, False}}
+    for prefix in ("domains", "staff"):
+        unchanged |= {f"{prefix}-TOTAL_FORMS": "0", f"{prefix}-INITIAL_FORMS": "0"}
+    client.post(url, {**unchanged, "name": "Shop\r\nBcc: evil@example.com", "reason": "why not"})
+    shop.refresh_from_db()
+    assert shop.name == "Tollgate"
+    sent = visitor().post(reverse("account_reset_password"), {"email": "alice@example.com"})
+    assert sent.status_code == 302
+    assert len(mail.outbox) == 1
 
 
 # --- The one command ---

@@ -134,3 +134,16 @@ def test_fresh_secrets_can_be_had_where_production_refuses_to_start_without_them
     assert finished.returncode == 0, finished.stderr
     fresh = dict(line.split("=", 1) for line in finished.stdout.splitlines())
     assert start(**fresh).stdout.strip() == "started"
+
+
+def test_production_has_no_mailbox_page_and_points_nobody_to_one():
+    script = "import django; django.setup(); from django.urls import reverse; print(reverse('mailbox'))"
+    finished = subprocess.run(
+        [sys.executable, "-c", script],
+        cwd=ROOT,
+        env={"PATH": os.environ["PATH"], **PRODUCTION, "DJANGO_SETTINGS_MODULE": "config.settings"},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert "NoReverseMatch" in finished.stderr
