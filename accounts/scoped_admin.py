@@ -111,7 +111,7 @@ def _inline_errors(admin: Any) -> list[CheckMessage]:
 class Picked(AutocompleteSelect):
     """A select box that asks as one types; what was sent without being picked is no choice, and not asked for."""
 
-    def optgroups(self, name: str, value: list[str], attr: Any = None) -> Any:
+    def optgroups(self, name: str, value: Any, attr: Any = None) -> Any:
         """Keep what could be a primary key; Django would stumble over the rest."""
         return super().optgroups(name, [key for key in value if PRIMARY_KEY.match(str(key))], attr)
 
