@@ -7,8 +7,8 @@ commit to disk is shared by all who came while the last one ran. The queue is bo
 itself, and its neighbours get their verdicts. A wallet that somebody else keeps locked makes its own operations wait,
 not the others. Deadlocks, serialization failures, a busy file and a connection lost in the middle of COMMIT are tried
 again a few times; that is safe because every operation is idempotent. A caller who is cancelled while a reserve is
-under way leaves a release behind, and so does a reserve of which nobody knows whether it was done; the end of a hold whose
-caller is gone is tried until it is done. ``stop()`` finishes what waits and takes nothing new.
+under way leaves a release behind, and so does a reserve of which nobody knows whether it was done; the end of a hold
+whose caller is gone is tried until it is done. ``stop()`` finishes what waits and takes nothing new.
 """
 
 import asyncio
