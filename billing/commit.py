@@ -277,8 +277,12 @@ class Committer:
         for loop, waiters in loops.items():
             try:
                 loop.call_soon_threadsafe(_wake_up, waiters)
-            except RuntimeError:  # the loop was closed under its callers; reserves of theirs die with the lease
+            except RuntimeError:  # the loop was closed under its callers, who are gone without having been cancelled
                 log.warning("an event loop ended before %d answers", len(waiters))
+                with self._wake:
+                    for waiter in waiters:
+                        waiter.gone, waiter.loop = True, None
+                        self._undo(waiter)
 
     def _undo(self, waiter: _Waiter) -> None:
         """What nobody will answer for is given back: a grant whose caller left, a reserve that may have been done."""

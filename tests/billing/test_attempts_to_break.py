@@ -229,6 +229,31 @@ def test_a_reserve_that_was_committed_and_waits_for_a_lock_is_given_back_when_it
     assert stage.money() == (100, 0)
 
 
+def test_what_was_granted_to_an_event_loop_that_ended_is_given_back(
+    stage: Stage, committer: Committer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stage.top_up(100)
+    reserve = stage.reserving(30)
+    over = threading.Event()
+    original = ledger.apply
+
+    def apply(*arguments: Any) -> Any:
+        if threading.current_thread().name == "committer":
+            assert over.wait(20)
+        return original(*arguments)
+
+    monkeypatch.setattr(ledger, "apply", apply)
+    loop = asyncio.new_event_loop()
+    task = loop.create_task(committer.submit(reserve))
+    loop.call_later(0.05, loop.stop)
+    loop.run_forever()
+    loop.close()
+    task._log_destroy_pending = False  # type: ignore[attr-defined]
+    over.set()
+    committer.stop()
+    assert stage.hold(reserve.hold_id).outcome == "released"
+
+
 @pytest.mark.parametrize("settles", [True, False])
 def test_the_end_of_a_hold_outlives_its_caller_and_the_outage(
     stage: Stage, committer: Committer, monkeypatch: pytest.MonkeyPatch, *, settles: bool
