@@ -9,6 +9,7 @@ from typing import Any
 
 import psycopg
 import pytest
+from django.core.management import CommandError, call_command
 from django.db import OperationalError, connection, connections, transaction
 
 from accounts.models.organizations import Standing
@@ -588,6 +589,13 @@ def test_a_suspension_is_not_undone_by_whatever_else_changes_at_the_same_moment(
     assert Wallet.unscoped.get(pk=owner).suspended
     assert stage.epoch == 3
     stage.proven()
+
+
+def test_an_amount_finer_than_a_nano_is_refused_however_fine(stage: Stage) -> None:
+    with pytest.raises(CommandError):
+        call_command("credit", stage.organization.public_id, "1.0000000000000000000000000001", "--reason", "fine")
+    assert stage.money(Kind.PAID) == (0, 0)
+    assert not stage.story()
 
 
 # --- The audit --------------------------------------------------------------------------------------------------------

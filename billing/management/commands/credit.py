@@ -1,7 +1,6 @@
 """Give an organization credit, with a reason that stays in the books."""
 
 from argparse import ArgumentParser
-from decimal import Decimal, InvalidOperation
 from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError
@@ -11,8 +10,7 @@ from accounts import trail
 from accounts.models import Organization
 from billing import wallets
 from billing.models.ledger import Kind
-
-NANO_PER_USD = 1_000_000_000
+from billing.money import BadAmount, parse_usd
 
 
 class Command(BaseCommand):
@@ -27,17 +25,16 @@ class Command(BaseCommand):
 
     def handle(self, *args: Any, **options: Any) -> None:
         organization = _find(options["organization"])
-        amount_nano = _nano(options["amount"])
         try:
             credited = wallets.credit(
                 organization,
-                amount_nano,
+                parse_usd(options["amount"]),
                 options["reason"],
                 trail.SYSTEM,
                 kind=Kind.PAID if options["paid"] else Kind.PROMO,
                 uid=options["uid"],
             )
-        except wallets.CreditRefused as error:
+        except (BadAmount, wallets.CreditRefused) as error:
             raise CommandError(str(error)) from error
         again = " (it had been credited before)" if credited.repeated else ""
         self.stdout.write(f"{organization.public_id} was credited {options['amount']} USD{again}")
@@ -52,16 +49,3 @@ def _find(name: str) -> Organization:
         message = f"Several storefronts have an organization {name!r}; name it by its id (org_...)."
         raise CommandError(message)
     return found[0]
-
-
-def _nano(text: str) -> int:
-    try:
-        nano = Decimal(text) * NANO_PER_USD
-        amount_nano = int(nano)
-    except (InvalidOperation, ValueError, OverflowError) as error:
-        message = f"{text!r} is not an amount in US dollars."
-        raise CommandError(message) from error
-    if amount_nano != nano:
-        message = f"{text!r} is finer than one nano-dollar."
-        raise CommandError(message)
-    return amount_nano
