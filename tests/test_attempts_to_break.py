@@ -15,6 +15,9 @@ from typing import Any
 from unittest.mock import patch
 
 import pytest
+from allauth.account.models import EmailAddress
+from allauth.socialaccount.adapter import get_adapter
+from allauth.socialaccount.models import SocialAccount, SocialLogin
 from django.conf import settings
 from django.core import mail
 from django.test import Client
@@ -22,7 +25,7 @@ from django.urls import reverse
 from django.utils import timezone
 
 from accounts import access, members, organizations, trail
-from accounts.models import Membership, Role
+from accounts.models import Membership, Role, SignUpPolicy, User
 from accounts.models.organizations import Standing
 from tests import factories
 
@@ -219,6 +222,26 @@ def steps_of_sign_up(email: str) -> list[tuple[int, str, str]]:
         )
         for answer in answers
     ]
+
+
+@pytest.mark.parametrize(("proven", "comes_in"), [("guest@example.com", True), ("stranger@example.com", False)])
+def test_an_outside_identity_does_not_borrow_somebody_elses_invitation(
+    organization: Any, alice: Any, rf: Any, proven: str, comes_in: Any
+) -> None:
+    shop = organization.storefront
+    shop.sign_up_policy = SignUpPolicy.INVITED
+    seat = access.organization_for(alice, shop, organization.slug)
+    invitation = members.invite(
+        seat, email="guest@example.com", role=Role.ADMIN, source=trail.Source(user=alice), now=timezone.now()
+    )
+    request = rf.get("/")
+    request.storefront, request.session = shop, {"invitation": invitation.public_id}
+    identity = SocialLogin(
+        user=User(email=proven),
+        account=SocialAccount(provider="github", uid="1"),
+        email_addresses=[EmailAddress(email=proven, verified=True)],
+    )
+    assert get_adapter(request).is_open_for_signup(request, identity) is comes_in
 
 
 # --- Visits by staff ---
