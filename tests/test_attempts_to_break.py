@@ -195,6 +195,12 @@ def test_no_page_of_a_signed_in_person_may_be_kept_by_a_cache(organization: Any,
     assert kept == {}
 
 
+@pytest.mark.parametrize("host", ["localhost:abc", "[::1", "localhost/evil", "localhost@evil.example", "", "a b"])
+def test_a_host_that_is_none_is_nobodys_shop_and_no_error_of_ours(shop: Any, host: str, caplog: Any) -> None:
+    assert visitor(host=host).get(reverse("account_login")).status_code == 421
+    assert not [record for record in caplog.records if record.levelname == "ERROR"]
+
+
 # --- Who has an account ---
 
 
