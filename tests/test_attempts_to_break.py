@@ -18,7 +18,9 @@ import pytest
 from allauth.account.models import EmailAddress
 from allauth.socialaccount.adapter import get_adapter
 from allauth.socialaccount.models import SocialAccount, SocialLogin
+from django.apps import apps
 from django.conf import settings
+from django.contrib.sessions.models import Session
 from django.core import mail
 from django.test import Client
 from django.urls import reverse
@@ -27,7 +29,9 @@ from django.utils import timezone
 from accounts import access, members, organizations, trail
 from accounts.models import Membership, Role, SignUpPolicy, User
 from accounts.models.organizations import Standing
+from plumbing import outbox
 from tests import factories
+from tests.test_tenancy import url_table
 
 HOST = "localhost"
 
@@ -158,6 +162,69 @@ def test_signing_in_leads_nowhere_else(shop: Any, alice: Any, target: str) -> No
     assert "evil" not in answer.headers.get("Location", "")
     answer = visitor().get("/admin/login/", {"next": target})
     assert not answer.headers.get("Location", "").startswith(("http", "//"))
+
+
+# --- Forged forms ---
+
+WITHOUT_A_PERSON = {"/api/v1/leaked-keys"}  # believes a signature alone
+
+
+def test_no_page_takes_a_form_without_its_token(organization: Any, alice: Any) -> None:
+    boss = factories.make_staff(email="root@example.com")
+    factories.make_membership(organization, boss, role="admin")
+    key, _ = factories.make_key(organization)
+    things = {
+        "organization": organization,
+        "membership": Membership.objects.of(organization).get(user=alice),
+        "invitation": organization,  # a name that leads to nothing will do: the token is asked for first
+        "key": key,
+        "authenticator": boss,
+    }
+    client = Client(HTTP_HOST=HOST, enforce_csrf_checks=True, raise_request_exception=False)
+    client.force_login(boss)
+    taken = {}
+    for page in url_table():
+        path = page.alices(things)
+        answer = client.post(path, {"reason": "x", "name": "forged"})
+        if answer.status_code not in {403, 404, 405} and path not in WITHOUT_A_PERSON:
+            taken[path] = answer.status_code
+    assert taken == {}
+    assert client.session["_auth_user_id"] == str(boss.pk)
+
+
+# --- Secrets ---
+
+
+def test_a_secret_is_in_its_one_answer_and_nowhere_after_it(organization: Any, alice: Any, caplog: Any) -> None:
+    caplog.set_level("DEBUG")
+    client = visitor()
+    client.post(reverse("account_login"), {"login": "alice@example.com", "password": factories.PASSWORD})
+    home = f"/app/{organization.slug}/"
+    shown = client.post(f"{home}keys/new/", {"label": "backend", "kind": "inference"})
+    api = f"/api/v1/organizations/{organization.public_id}/keys"
+    made = client.post(api, {"label": "ci", "kind": "management"}, content_type="application/json").json()
+    rotated = client.post(f"{api}/{made['id']}/rotate", {"overlap_s": 60}, content_type="application/json").json()
+    secrets = {*re.findall(r"sk-tg-[0-9A-Za-z]{33}", shown.content.decode()), made["secret"], rotated["secret"]}
+    assert len(secrets) == 3
+    for secret in secrets:  # once right, once mistyped, once in a URL
+        for path, header in (("/api/v1/me", secret), ("/api/v1/me", secret[:-1]), (f"/api/v1/me?key={secret}", "")):
+            client.get(path, headers={"Authorization": f"Bearer {header}"})
+    outbox.drain()
+    pages = (f"{home}keys/", f"{home}members/", api, f"{api[:-4]}audit-events", f"{home}keys/{made['id']}/")
+    desk = visitor(factories.make_staff(email="root@example.com"))
+    everything = "".join(
+        [
+            *(client.get(path).content.decode() for path in pages),
+            *(desk.get(f"/admin/accounts/{table}/").content.decode() for table in ("apikey", "auditevent")),
+            *(str(record.getMessage()) + str(record.__dict__) for record in caplog.records),
+            *(letter.message().as_string() for letter in mail.outbox),
+            *(str(list(model._base_manager.values())) for model in apps.get_models() if model is not Session),
+            *(str(session.get_decoded()) for session in Session.objects.all()),
+        ]
+    )
+    assert "backend" in everything  # the net is not empty
+    for secret in (*secrets, factories.PASSWORD, client.cookies["tollgate_session"].value):
+        assert secret not in everything.replace(f"'session_key': '{client.cookies['tollgate_session'].value}'", "")
 
 
 # --- Caches ---
