@@ -354,6 +354,16 @@ def test_a_choice_nobody_offered_is_said_at_its_field(shop: Any, sent: str) -> N
     assert set(answer.context["adminform"].form.errors) == {"storefront", "user"}
 
 
+@pytest.mark.parametrize(
+    "moment", ["0001-01-01 00:00:00+14:00", "9999-12-31 23:59:59-12:00", "99999-01-01", "9" * 5000]
+)
+@pytest.mark.parametrize("suffix", ["exact", "gte", "lt"])
+def test_a_filter_by_a_moment_nobody_lived_is_a_bad_question(shop: Any, suffix: str, moment: str) -> None:
+    client = visitor(factories.make_staff(shop, "staff@example.com"))
+    answer = client.get(reverse("admin:accounts_membership_changelist"), {f"created_at__{suffix}": moment})
+    assert answer.status_code in {302, 400}
+
+
 # --- Names ---
 
 
