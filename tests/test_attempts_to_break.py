@@ -28,6 +28,7 @@ from django.utils import timezone
 
 from accounts import access, members, organizations, trail
 from accounts.models import Membership, Role, SignUpPolicy, User
+from accounts.models.keys import KeyKind
 from accounts.models.organizations import Standing
 from plumbing import outbox
 from tests import factories
@@ -110,6 +111,21 @@ def test_a_refused_change_of_a_member_changes_nothing(organization: Any, bob: An
     assert answer.status_code == 403, answer.content
     member.refresh_from_db()
     assert member.cap_day_nano is None
+
+
+# --- Keys ---
+
+
+def test_a_narrow_key_does_not_switch_a_wider_one_on_again(organization: Any) -> None:
+    _, secret = factories.make_key(
+        organization, kind=KeyKind.MANAGEMENT, scopes=["keys:read", "keys:write"], cap_total_nano=1
+    )
+    wide, _ = factories.make_key(organization)
+    act = f"/api/v1/organizations/{organization.public_id}/keys/{wide.public_id}"
+    client = visitor(headers={"Authorization": f"Bearer {secret}"})
+    assert client.post(f"{act}/disable").status_code == 200
+    assert client.post(f"{act}/enable").status_code == 403
+    assert client.get(act).json()["status"] == "disabled"
 
 
 # --- Letters ---
