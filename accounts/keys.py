@@ -197,6 +197,10 @@ def _check(key: ApiKey, role: Role | None, source: trail.Source) -> None:
     if role is not None and (beyond := set(key.scopes) - set(scopes.within_role(role))):
         message = f"The maker's role does not reach {', '.join(sorted(beyond))}."
         raise WiderThanMaker(message)
+    _within_the_asking_key(key, source)
+
+
+def _within_the_asking_key(key: ApiKey, source: trail.Source) -> None:
     if source.api_key is not None and (bound := reach.wider(key, source.api_key)):
         message = f"A key cannot make or open one that is wider than itself; {bound} reaches further."
         raise WiderThanMaker(message)
@@ -246,6 +250,8 @@ def set_enabled(key: ApiKey, *, enabled: bool, now: datetime, source: trail.Sour
     if not living.exists():
         message = "This key was revoked; that is for good."
         raise KeyRefused(message)
+    if enabled:
+        _within_the_asking_key(key, source)
     if not living.filter(disabled_at__isnull=not enabled).update(disabled_at=None if enabled else now):
         return
     before = {"disabled_at": key.disabled_at}

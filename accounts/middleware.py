@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from typing import Any
 
+from django.core.exceptions import DisallowedHost
 from django.http import Http404, HttpResponse
 from django.utils import timezone
 
@@ -26,8 +27,9 @@ class StorefrontMiddleware:
         if request.path in HOSTLESS_PATHS:
             return self.get_response(request)
         try:
+            request.get_host()  # nobody has a host that is not even well-formed, and views need not trip over it
             request.storefront = access.storefront_for(host)
-        except access.UnknownHost:
+        except (access.UnknownHost, DisallowedHost):
             return problems.answer(request, 421, "unknown_host", "No shop answers at this address.")
         request.on_platform_host = access.is_platform_host(host)
         logs.bind(storefront=request.storefront.public_id)

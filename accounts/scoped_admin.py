@@ -16,7 +16,13 @@ from django.contrib.admin import SimpleListFilter, helpers
 from django.contrib.admin.utils import flatten_fieldsets, unquote
 from django.contrib.admin.widgets import AutocompleteSelect
 from django.core.checks import CheckMessage, Error
-from django.core.exceptions import FieldDoesNotExist, ImproperlyConfigured, PermissionDenied, ValidationError
+from django.core.exceptions import (
+    BadRequest,
+    FieldDoesNotExist,
+    ImproperlyConfigured,
+    PermissionDenied,
+    ValidationError,
+)
 from django.core.paginator import Paginator
 from django.db import transaction
 from django.db.models import ForeignKey, Model, QuerySet
@@ -252,6 +258,13 @@ class ScopedAdmin(_Scoped, ModelAdmin):
     def to_field_allowed(self, request: HttpRequest, to_field: str) -> bool:
         """Rows are named by their primary key and by nothing that could be guessed at."""
         return to_field in {"id", "pk", self.model._meta.pk.name}
+
+    def changelist_view(self, request: HttpRequest, extra_context: Any = None) -> Any:
+        """A filter by a moment at the calendar's end, which no zone but its own can tell, is a bad question."""
+        try:
+            return super().changelist_view(request, extra_context)
+        except OverflowError as error:
+            raise BadRequest from error
 
     def get_search_results(self, request: HttpRequest, queryset: QuerySet[Any], search_term: str) -> Any:
         """Bounded: a few words of ordinary length."""

@@ -150,8 +150,12 @@ class SocialAccountAdapter(DefaultSocialAccountAdapter):
     """Outside identities: the same policy, the same welcome, and no unverified mailbox."""
 
     def is_open_for_signup(self, request: TenantRequest, sociallogin: Any) -> bool:
-        """The storefront's policy."""
-        return AccountAdapter(request).is_open_for_signup(request)
+        """The storefront's policy; where only invited people sign up, one of the proven mailboxes was invited."""
+        if request.storefront.sign_up_policy != SignUpPolicy.INVITED:
+            return AccountAdapter(request).is_open_for_signup(request)
+        invitation = arrived_with(request)
+        proven = {address.email.lower() for address in sociallogin.email_addresses if address.verified}
+        return invitation is not None and invitation.email in proven
 
     def get_provider(self, request: TenantRequest, provider: str, client_id: str | None = None) -> Any:
         """A way in that this installation has not configured does not exist."""

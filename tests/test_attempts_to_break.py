@@ -15,16 +15,24 @@ from typing import Any
 from unittest.mock import patch
 
 import pytest
+from allauth.account.models import EmailAddress
+from allauth.socialaccount.adapter import get_adapter
+from allauth.socialaccount.models import SocialAccount, SocialLogin
+from django.apps import apps
 from django.conf import settings
+from django.contrib.sessions.models import Session
 from django.core import mail
 from django.test import Client
 from django.urls import reverse
 from django.utils import timezone
 
 from accounts import access, members, organizations, trail
-from accounts.models import Membership, Role
+from accounts.models import Membership, Role, SignUpPolicy, User
+from accounts.models.keys import KeyKind
 from accounts.models.organizations import Standing
+from plumbing import outbox
 from tests import factories
+from tests.test_tenancy import url_table
 
 HOST = "localhost"
 
@@ -105,6 +113,21 @@ def test_a_refused_change_of_a_member_changes_nothing(organization: Any, bob: An
     assert member.cap_day_nano is None
 
 
+# --- Keys ---
+
+
+def test_a_narrow_key_does_not_switch_a_wider_one_on_again(organization: Any) -> None:
+    _, secret = factories.make_key(
+        organization, kind=KeyKind.MANAGEMENT, scopes=["keys:read", "keys:write"], cap_total_nano=1
+    )
+    wide, _ = factories.make_key(organization)
+    act = f"/api/v1/organizations/{organization.public_id}/keys/{wide.public_id}"
+    client = visitor(headers={"Authorization": f"Bearer {secret}"})
+    assert client.post(f"{act}/disable").status_code == 200
+    assert client.post(f"{act}/enable").status_code == 403
+    assert client.get(act).json()["status"] == "disabled"
+
+
 # --- Letters ---
 
 
@@ -157,6 +180,69 @@ def test_signing_in_leads_nowhere_else(shop: Any, alice: Any, target: str) -> No
     assert not answer.headers.get("Location", "").startswith(("http", "//"))
 
 
+# --- Forged forms ---
+
+WITHOUT_A_PERSON = {"/api/v1/leaked-keys"}  # believes a signature alone
+
+
+def test_no_page_takes_a_form_without_its_token(organization: Any, alice: Any) -> None:
+    boss = factories.make_staff(email="root@example.com")
+    factories.make_membership(organization, boss, role="admin")
+    key, _ = factories.make_key(organization)
+    things = {
+        "organization": organization,
+        "membership": Membership.objects.of(organization).get(user=alice),
+        "invitation": organization,  # a name that leads to nothing will do: the token is asked for first
+        "key": key,
+        "authenticator": boss,
+    }
+    client = Client(HTTP_HOST=HOST, enforce_csrf_checks=True, raise_request_exception=False)
+    client.force_login(boss)
+    taken = {}
+    for page in url_table():
+        path = page.alices(things)
+        answer = client.post(path, {"reason": "x", "name": "forged"})
+        if answer.status_code not in {403, 404, 405} and path not in WITHOUT_A_PERSON:
+            taken[path] = answer.status_code
+    assert taken == {}
+    assert client.session["_auth_user_id"] == str(boss.pk)
+
+
+# --- Secrets ---
+
+
+def test_a_secret_is_in_its_one_answer_and_nowhere_after_it(organization: Any, alice: Any, caplog: Any) -> None:
+    caplog.set_level("DEBUG")
+    client = visitor()
+    client.post(reverse("account_login"), {"login": "alice@example.com", "password": factories.PASSWORD})
+    home = f"/app/{organization.slug}/"
+    shown = client.post(f"{home}keys/new/", {"label": "backend", "kind": "inference"})
+    api = f"/api/v1/organizations/{organization.public_id}/keys"
+    made = client.post(api, {"label": "ci", "kind": "management"}, content_type="application/json").json()
+    rotated = client.post(f"{api}/{made['id']}/rotate", {"overlap_s": 60}, content_type="application/json").json()
+    secrets = {*re.findall(r"sk-tg-[0-9A-Za-z]{33}", shown.content.decode()), made["secret"], rotated["secret"]}
+    assert len(secrets) == 3
+    for secret in secrets:  # once right, once mistyped, once in a URL
+        for path, header in (("/api/v1/me", secret), ("/api/v1/me", secret[:-1]), (f"/api/v1/me?key={secret}", "")):
+            client.get(path, headers={"Authorization": f"Bearer {header}"})
+    outbox.drain()
+    pages = (f"{home}keys/", f"{home}members/", api, f"{api[:-4]}audit-events", f"{home}keys/{made['id']}/")
+    desk = visitor(factories.make_staff(email="root@example.com"))
+    everything = "".join(
+        [
+            *(client.get(path).content.decode() for path in pages),
+            *(desk.get(f"/admin/accounts/{table}/").content.decode() for table in ("apikey", "auditevent")),
+            *(str(record.getMessage()) + str(record.__dict__) for record in caplog.records),
+            *(letter.message().as_string() for letter in mail.outbox),
+            *(str(list(model._base_manager.values())) for model in apps.get_models() if model is not Session),
+            *(str(session.get_decoded()) for session in Session.objects.all()),
+        ]
+    )
+    assert "backend" in everything  # the net is not empty
+    for secret in (*secrets, factories.PASSWORD, client.cookies["tollgate_session"].value):
+        assert secret not in everything.replace(f"'session_key': '{client.cookies['tollgate_session'].value}'", "")
+
+
 # --- Caches ---
 
 
@@ -192,6 +278,12 @@ def test_no_page_of_a_signed_in_person_may_be_kept_by_a_cache(organization: Any,
     assert kept == {}
 
 
+@pytest.mark.parametrize("host", ["localhost:abc", "[::1", "localhost/evil", "localhost@evil.example", "", "a b"])
+def test_a_host_that_is_none_is_nobodys_shop_and_no_error_of_ours(shop: Any, host: str, caplog: Any) -> None:
+    assert visitor(host=host).get(reverse("account_login")).status_code == 421
+    assert not [record for record in caplog.records if record.levelname == "ERROR"]
+
+
 # --- Who has an account ---
 
 
@@ -219,6 +311,26 @@ def steps_of_sign_up(email: str) -> list[tuple[int, str, str]]:
         )
         for answer in answers
     ]
+
+
+@pytest.mark.parametrize(("proven", "comes_in"), [("guest@example.com", True), ("stranger@example.com", False)])
+def test_an_outside_identity_does_not_borrow_somebody_elses_invitation(
+    organization: Any, alice: Any, rf: Any, proven: str, comes_in: Any
+) -> None:
+    shop = organization.storefront
+    shop.sign_up_policy = SignUpPolicy.INVITED
+    seat = access.organization_for(alice, shop, organization.slug)
+    invitation = members.invite(
+        seat, email="guest@example.com", role=Role.ADMIN, source=trail.Source(user=alice), now=timezone.now()
+    )
+    request = rf.get("/")
+    request.storefront, request.session = shop, {"invitation": invitation.public_id}
+    identity = SocialLogin(
+        user=User(email=proven),
+        account=SocialAccount(provider="github", uid="1"),
+        email_addresses=[EmailAddress(email=proven, verified=True)],
+    )
+    assert get_adapter(request).is_open_for_signup(request, identity) is comes_in
 
 
 # --- Visits by staff ---
@@ -256,6 +368,16 @@ def test_a_choice_nobody_offered_is_said_at_its_field(shop: Any, sent: str) -> N
     answer = client.post(url, {"storefront": sent, "user": sent, "reason": "why not"})
     assert answer.status_code == 200
     assert set(answer.context["adminform"].form.errors) == {"storefront", "user"}
+
+
+@pytest.mark.parametrize(
+    "moment", ["0001-01-01 00:00:00+14:00", "9999-12-31 23:59:59-12:00", "99999-01-01", "9" * 5000]
+)
+@pytest.mark.parametrize("suffix", ["exact", "gte", "lt"])
+def test_a_filter_by_a_moment_nobody_lived_is_a_bad_question(shop: Any, suffix: str, moment: str) -> None:
+    client = visitor(factories.make_staff(shop, "staff@example.com"))
+    answer = client.get(reverse("admin:accounts_membership_changelist"), {f"created_at__{suffix}": moment})
+    assert answer.status_code in {302, 400}
 
 
 # --- Names ---
