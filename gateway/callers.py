@@ -106,7 +106,7 @@ def load(secret: str, *, now: datetime) -> Caller:
 
 
 def _caller(key: ApiKey, organization: Organization, epoch: int) -> Caller:
-    member = Membership.unscoped.filter(organization=organization, user=key.created_by_id).first()
+    member = Membership.objects.of(organization).filter(user=key.created_by_id).first()
     plan, modifiers = pricebook.terms_of(organization)
     bounds: list[tuple[str, int, SpendCaps]] = [("key", key.pk, key), ("organization", organization.pk, organization)]
     if member is not None:

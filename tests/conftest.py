@@ -81,9 +81,30 @@ hypothesis.settings.register_profile("house", deadline=None, suppress_health_che
 hypothesis.settings.load_profile("house")
 
 
+# Walks, fuzz and whole servers: part of every full run, too long for the inner loop (``--quick``).
+LONG = (
+    "tests/accounts/test_fuzz.py",
+    "tests/billing/test_pricing_properties.py",
+    "tests/desk/test_changes.py",
+    "tests/desk/test_door.py",
+    "tests/desk/test_escalation.py",
+    "tests/desk/test_walk.py",
+    "tests/gateway/test_corridor.py",
+    "tests/gateway/test_dialect_fuzz.py",
+    "tests/gateway/test_dialect_recordings.py",
+    "tests/gateway/test_dialect_roundtrips.py",
+    "tests/gateway/test_upstream_faults.py",
+    "tests/sandbox/",
+    "tests/simulator/",
+    "tests/test_tenancy.py",
+)
+
+
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Browsers are heavy and want their time: of several workers one has them all."""
+    """Mark what is long; browsers want their time, so of several workers one has them all."""
     for item in items:
+        if item.nodeid.startswith(LONG):
+            item.add_marker(pytest.mark.slow)
         if item.get_closest_marker("browser"):
             item.add_marker(pytest.mark.xdist_group("browser"))
 
