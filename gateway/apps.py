@@ -1,7 +1,22 @@
+from typing import Any
+
 from django.apps import AppConfig
+from django.db import connections
+from django.db.models.signals import post_migrate
+from django.utils import timezone
 
 
 class GatewayConfig(AppConfig):
     name = "gateway"
     verbose_name = "Gateway"
     default_auto_field = "django.db.models.BigAutoField"
+
+    def ready(self) -> None:
+        """Make the first months as soon as there are tables, before a row could stray."""
+        post_migrate.connect(_make_months, sender=self)
+
+
+def _make_months(using: str, plan: Any = None, **_: Any) -> None:
+    from gateway import partitions  # not at the top: models are not loaded yet
+
+    partitions.make_ahead(connections[using], now=timezone.now())

@@ -459,6 +459,7 @@ def test_every_process_knows_the_installations_queue_and_beats_what_exists() -> 
     app = tasks.drain_outbox.app
     assert app.main == "tollgate"
     assert app.conf.broker_url == settings.CELERY_BROKER_URL
+    app.loader.import_default_modules()  # as a worker does when it starts
     assert {entry["task"] for entry in app.conf.beat_schedule.values()} <= set(app.tasks)
     with app.connection_for_write() as broker:
         broker.ensure_connection(max_retries=1, timeout=5)
