@@ -98,15 +98,13 @@ class Meddling:
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch, *, before: list[Any] = (), after: list[Any] = ()) -> None:  # type: ignore[assignment]
         self.before, self.after = list(before), list(after)
-        self.half_over, self.over = threading.Event(), threading.Event()
-        half = len(self.before) // 2
+        self.begun, self.enough, self.over = threading.Event(), threading.Event(), threading.Event()
         original = transaction.Atomic.__exit__
 
         def leave(atomic: Any, *arguments: Any) -> Any:
             ours = threading.current_thread().name == "committer" and arguments[0] is None
-            if ours and self.before and (error := self.before.pop(0)):
-                if len(self.before) <= half:
-                    self.half_over.set()
+            if ours and self.before and not self.enough.is_set() and (error := self.before.pop(0)):
+                self.begun.set()
                 if not self.before:
                     self.over.set()
                 original(atomic, type(error), error, None)
@@ -213,18 +211,18 @@ def test_a_reserve_that_was_committed_and_waits_for_a_lock_is_given_back_when_it
 ) -> None:
     stage.top_up(100)
     reserve = stage.reserving(30)
-    locks = [failure(psycopg.errors.LockNotAvailable("lock timeout")) for _ in range(40)]
+    locks = [failure(psycopg.errors.LockNotAvailable("lock timeout"))] * 100_000
     meddling = Meddling(
         monkeypatch, before=[None, *locks], after=[failure(psycopg.OperationalError("server closed the connection"))]
     )
 
     async def story() -> None:
         task = asyncio.create_task(committer.submit(reserve))
-        await asyncio.to_thread(meddling.half_over.wait, 20)
+        assert await asyncio.to_thread(meddling.begun.wait, 20)
         task.cancel()
 
     run(story())
-    assert meddling.over.wait(20)
+    meddling.enough.set()
     committer.stop()
     assert stage.hold(reserve.hold_id).outcome == "released"
     assert stage.money() == (100, 0)
