@@ -367,8 +367,8 @@ def _call_row(call: OpenCall, end: End, made: Charge | None) -> tuple[object, ..
         *(_tokens(lines, "input"), _tokens(lines, "input", cache="read")),
         *(_tokens(lines, "output"), _tokens(lines, "output", modality="reasoning")),
         *(call.held_nano, made.charge_nano if made else 0, made.cost_nano if made else 0),
-        *(_since(call.started), call.first_byte_ms, end.status, end.error[:60]),
-        *((end.measured.finish or "")[:40] if end.measured else "", plea.country, plea.label, plea.request_id),
+        *(_since(call.started), call.first_byte_ms, end.status, _kept(end.error, 60)),
+        *(_kept(end.measured.finish or "", 40) if end.measured else "", plea.country, plea.label, plea.request_id),
     )
 
 
@@ -377,9 +377,15 @@ def _attempt_row(call: OpenCall, one: Try, end: End, made: Charge | None) -> tup
     usage = json.dumps(made.usage.to_json()) if served and made else "[]"
     return (
         *(one.id, call.id, call.plea.caller.organization, one.number, one.serving.provider, one.serving.credential),
-        *(one.serving.upstream_model, one.started_at, one.status, one.error[:60], usage),
-        *(made.cost_nano if served and made else 0, one.first_byte_ms, one.latency_ms, one.upstream_request_id[:120]),
+        *(one.serving.upstream_model, one.started_at, one.status, _kept(one.error, 60), usage),
+        *(made.cost_nano if served and made else 0, one.first_byte_ms, one.latency_ms),
+        _kept(one.upstream_request_id, 120),
     )
+
+
+def _kept(text: str, longest: int) -> str:
+    """What a provider said, as a row can keep it: a text no database takes must not stop a settlement."""
+    return "".join(character for character in text if character.isprintable())[:longest]
 
 
 def _source(measured: Measured | None) -> str:
