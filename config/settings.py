@@ -324,6 +324,7 @@ SOCIALACCOUNT_PROVIDERS: dict[str, dict[str, Any]] = {
 SIGN_IN_HOSTS = {"github": "https://github.com", "google": "https://accounts.google.com"}
 USERSESSIONS_TRACK_ACTIVITY = True
 
+SESSION_ENGINE = "accounts.sessions"
 SESSION_COOKIE_NAME = "tollgate_session"
 SESSION_COOKIE_HTTPONLY = True
 SESSION_COOKIE_SAMESITE = "Lax"

@@ -5,6 +5,8 @@ database back from a copy (a file on SQLite, a template database on PostgreSQL) 
 """
 
 import contextlib
+import os
+import re
 import sqlite3
 from collections.abc import Iterator
 from pathlib import Path
@@ -12,6 +14,7 @@ from typing import Any
 
 import hypothesis
 import pytest
+from django.conf import settings
 from django.core.cache import cache
 from django.db import connection, connections
 from django.test import TransactionTestCase
@@ -75,6 +78,11 @@ class _Stage:
             for statement in statements:
                 cursor.execute(statement)
 
+
+# Each worker has a Redis database of its own for the cache, or clearing one would empty the others in mid-test.
+if settings.REDIS_URL:
+    WORKER = int(os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw"))
+    settings.CACHES["default"]["LOCATION"] = re.sub(r"(\bdb=|:\d+/)\d+\Z", rf"\g<1>{1 + WORKER}", settings.REDIS_URL)
 
 # A busy machine is no bug: properties are judged by what they find, not by how long one example took.
 hypothesis.settings.register_profile("house", deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow])
