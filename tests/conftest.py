@@ -58,6 +58,7 @@ class _Stage:
             self._outside(
                 f'DROP DATABASE "{self.name}" WITH (FORCE)', f'CREATE DATABASE "{self.name}" TEMPLATE "{self.copy}"'
             )
+        connections.close_all()  # what was opened meanwhile was ended by force and must not greet the next test
 
     def discard(self) -> None:
         connections.close_all()
