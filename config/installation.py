@@ -15,7 +15,7 @@ def data_folder(path: Path) -> Path:
     """Make the folder if needed and return it, or say in one sentence why it cannot be used."""
     try:
         path.mkdir(mode=0o700, parents=True, exist_ok=True)
-        probe = path / ".writable"
+        probe = path / f".writable-{secrets.token_hex(4)}"  # processes that start together do not share a probe
         probe.touch(mode=0o600)
         probe.unlink()
     except OSError as error:
