@@ -35,8 +35,25 @@ def _sandbox_provider() -> Any:
     return Provider(keys={settings.SANDBOX_PROVIDER_KEY}, gap_s=0.02 if settings.MODE == "embedded" else 0)
 
 
+def _sandbox_stripe() -> Any:
+    """The payment service of embedded and test mode; embedded keeps what was paid over a restart."""
+    from django.conf import settings
+
+    if not settings.SANDBOX:
+        return None
+    from sandbox.stripe import Stripe  # only here: production never loads it
+
+    return Stripe(
+        keys={settings.SANDBOX_STRIPE_KEY},
+        path=settings.DATA_DIR / "sandbox_stripe.sqlite3" if settings.MODE == "embedded" else None,
+        webhook_secret=settings.SANDBOX_STRIPE_WEBHOOK_SECRET,
+    )
+
+
 SANDBOX_PROVIDER = "/sandbox/provider/"
+SANDBOX_STRIPE = "/sandbox/stripe/"
 provider = _sandbox_provider()
+stripe_sandbox = _sandbox_stripe()
 gateway = Gateway()
 
 
@@ -47,6 +64,8 @@ async def application(scope: Scope, receive: Receive, send: Send) -> None:
     elif scope["type"] == "http":
         if provider is not None and scope["path"].startswith(SANDBOX_PROVIDER):
             await provider({**scope, "root_path": SANDBOX_PROVIDER.rstrip("/")}, receive, send)
+        elif stripe_sandbox is not None and scope["path"].startswith(SANDBOX_STRIPE):
+            await stripe_sandbox({**scope, "root_path": SANDBOX_STRIPE.rstrip("/")}, receive, send)
         elif scope["method"] == "POST" and gateway.express and (front := front_for(scope["path"])):
             await gateway.express(scope, receive, send, front)
         else:
@@ -60,11 +79,15 @@ async def _live(receive: Receive, send: Send) -> None:
     background = _background()
     await receive()  # lifespan.startup
     await gateway.start()
+    if stripe_sandbox is not None:
+        await asyncio.to_thread(stripe_sandbox.start)  # what it still has to deliver waits for no request
     if background:
         await asyncio.to_thread(background.start)
     await send({"type": "lifespan.startup.complete"})
     await receive()  # lifespan.shutdown
     await gateway.stop()
+    if stripe_sandbox is not None:
+        await asyncio.to_thread(stripe_sandbox.stop)
     if background:
         await asyncio.to_thread(background.stop)
     await send({"type": "lifespan.shutdown.complete"})

@@ -98,6 +98,11 @@ API_KEY_PEPPERS = secrets_of("API_KEY_PEPPERS", "api_key_pepper")
 ENCRYPTION_KEYS = secrets_of("ENCRYPTION_KEYS", "encryption_key")
 # What our own gateway shows the sandbox provider, which is mounted outside production only.
 SANDBOX_PROVIDER_KEY = installation.kept_secret(DATA_DIR, "sandbox_provider_key") if SANDBOX else ""
+# The same for the payment sandbox: the secret key it accepts from us, and the secret it signs its webhooks with.
+SANDBOX_STRIPE_KEY = f"sk_test_{installation.kept_secret(DATA_DIR, 'sandbox_stripe_key')}" if SANDBOX else ""
+SANDBOX_STRIPE_WEBHOOK_SECRET = (
+    f"whsec_{installation.kept_secret(DATA_DIR, 'sandbox_stripe_webhook_secret')}" if SANDBOX else ""
+)
 
 # --- Hosts and proxies ------------------------------------------------------------------------------------------------
 
