@@ -54,7 +54,10 @@ _EMPTY = {
     "price": (
         "custom_unit_amount lookup_key nickname recurring tiers_mode transform_quantity unit_amount unit_amount_decimal"
     ),
-    "product": ("default_price description package_dimensions shippable statement_descriptor tax_code unit_label url"),
+    "product": (
+        "default_price description package_dimensions shippable statement_descriptor tax_code tax_details unit_label "
+        "url"
+    ),
     "promotion_code": "customer customer_account expires_at max_redemptions",
     "refund": (
         "balance_transaction charge customer customer_account description destination_details "

@@ -68,7 +68,7 @@ class Control:
             return _json(200, verb(given))
         except Problem as problem:
             return _json(problem.status, problem.words(request.id))
-        except (KeyError, TypeError, ValueError) as error:
+        except (AttributeError, KeyError, TypeError, ValueError) as error:
             return _json(400, {"error": {"message": f"Cannot read that: {error!r}", "type": "invalid_request_error"}})
 
     def inside(self, account: str, work: Callable[[World], Any], *, here: str = "") -> Any:

@@ -38,13 +38,14 @@ def open_dispute(
         created=world.now,
         currency=charge["currency"],
         enhanced_eligibility_types=[],
-        evidence={**dict.fromkeys(EVIDENCE), "enhanced_evidence": {}},
+        evidence={**dict.fromkeys(EVIDENCE), "appeal": None, "enhanced_evidence": {}},
         evidence_details={
             "due_by": world.now + ANSWER_WITHIN_S,
             "enhanced_eligibility": {},
             "has_evidence": False,
             "past_due": False,
             "submission_count": 0,
+            "submission_method": "not_submitted",
         },
         is_charge_refundable=inquiry,
         metadata={},
@@ -139,6 +140,7 @@ def update(world: World, params: Params, *, id: str) -> Object:
         dispute["evidence_details"]["has_evidence"] = True
     if params.get("submit", bool(params.get("evidence"))):
         dispute["evidence_details"]["submission_count"] += 1
+        dispute["evidence_details"]["submission_method"] = "manual"
         inquiry = dispute["status"].startswith("warning_")
         dispute["status"] = "warning_under_review" if inquiry else "under_review"
     world.put(dispute)

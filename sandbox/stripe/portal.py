@@ -29,7 +29,9 @@ def create(world: World, params: Params) -> Object:
     if params.get("flow_data"):
         flow = {
             "after_completion": {"hosted_confirmation": None, "redirect": None, "type": "portal_homepage"},
+            "customer_update": None,
             "subscription_cancel": None,
+            "subscription_pause": None,
             "subscription_update": None,
             "subscription_update_confirm": None,
             "type": "payment_method_update",

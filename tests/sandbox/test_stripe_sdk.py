@@ -208,6 +208,7 @@ def test_disputes_take_the_money_and_give_it_back_when_won(box, client):
         assert sum(one.net for one in ended.balance_transactions) == net
 
 
+@pytest.mark.filterwarnings("ignore:Use 'content=<...>' to upload raw bytes:DeprecationWarning")  # the library's own
 def test_the_async_client_works_as_well(box):
     async def talk():
         transport = stripe.HTTPXClient()

@@ -29,7 +29,8 @@ margin-top:.4rem;padding-top:.7rem;font-weight:600}
 label.card{display:flex;gap:.75rem;align-items:center;border:1px solid var(--line);border-radius:10px;
 padding:.6rem .8rem;margin-bottom:.4rem;cursor:pointer}label.card:has(input:checked){border-color:var(--accent);
 box-shadow:0 0 0 1px var(--accent)}
-label.card span:last-child{margin-left:auto}
+label.card span:last-child{margin-left:auto;white-space:nowrap}
+.panel>:last-child,.panel>form:last-child>:last-child{margin-bottom:0}form+form{margin-top:1rem}
 .field{display:block;margin-bottom:.9rem}.field span{display:block;font-size:.875rem;margin-bottom:.25rem}
 input[type=text],input[type=email],input[type=number],select,textarea{width:100%;font:inherit;color:inherit;
 background:var(--ground);border:1px solid var(--line);border-radius:9px;padding:.55rem .7rem}

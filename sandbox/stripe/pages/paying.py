@@ -125,7 +125,10 @@ def _saved(world: World, session: Object) -> str:
     if not session["customer"]:
         return ""
     owned = world.all("payment_method", customer=session["customer"])
-    return "".join(_choice(one["id"], f"Saved: {one['_card']}", customers.card_of(one)) for one in reversed(owned))
+    return "".join(
+        _choice(one["id"], f"Saved: {customers.card_of(one).brand.title()}", customers.card_of(one))
+        for one in reversed(owned)
+    )
 
 
 def _ways(session: Object) -> str:
