@@ -42,13 +42,14 @@ class Stripe:
         self.site = Site(self.api, self.control)
         self._keys = frozenset(keys)
         # threads of our own: a caller in one of the server's may be waiting for our answer
-        self._threads = ThreadPoolExecutor(THREADS, thread_name_prefix="sandbox-stripe")
+        self._threads: ThreadPoolExecutor | None = None
         self._started = False
 
     def start(self) -> None:
         """Open the accounts and begin to deliver; the first request does it, when nobody did before."""
         if not self._started:
             self._started = True
+            self._threads = self._threads or ThreadPoolExecutor(THREADS, thread_name_prefix="sandbox-stripe")
             for key in sorted(self._keys):
                 self.api.add_key(key)
             self.deliverer.start()
@@ -56,8 +57,10 @@ class Stripe:
     def stop(self) -> None:
         """End the deliveries and let go of the file."""
         self.deliverer.stop()
-        self._threads.shutdown(wait=True)
+        if self._threads is not None:
+            self._threads.shutdown(wait=True)
         self.store.close()
+        self._threads, self._started = None, False
 
     async def _aside(self, work: Callable[..., Any], *given: Any) -> Any:
         return await asyncio.get_running_loop().run_in_executor(self._threads, work, *given)
@@ -78,7 +81,7 @@ class Stripe:
 
     async def _converse(self, scope: Scope, receive: Receive, send: Send) -> None:
         if not self._started:
-            await self._aside(self.start)
+            await asyncio.to_thread(self.start)
         body = await _body(receive)
         if body is None:
             await _plain(send, 413, b'{"error": {"type": "invalid_request_error", "message": "Request too large."}}')

@@ -8,7 +8,7 @@ from typing import Any
 
 from sandbox.stripe import charging, customers, intents, invoices, promotions, setups
 from sandbox.stripe.blanks import address, blank
-from sandbox.stripe.currencies import LEAST, MOST, known
+from sandbox.stripe.currencies import LEAST, MOST, decimals, known
 from sandbox.stripe.forms import Params, merged
 from sandbox.stripe.problems import Problem, invalid, missing
 from sandbox.stripe.selling import lines_of, priced
@@ -227,6 +227,9 @@ def _price(world: World, session: Object, params: Params) -> None:
             "The Checkout Session's total amount due must add up to at least the smallest amount that can be charged."
         )
         raise invalid("line_items", message, code="amount_too_small")
+    if decimals(session["currency"]) == 3 and total % 10:
+        message = "Amounts in three-decimal currencies must be rounded to the nearest ten."
+        raise invalid("line_items", message, code="invalid_charge_amount")
     if total > MOST:
         message = "The Checkout Session's total amount due must add up to no more than 99999999 of the smallest unit."
         raise invalid("line_items", message, code="amount_too_large")

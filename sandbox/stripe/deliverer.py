@@ -46,7 +46,8 @@ class Deliverer:
     def start(self) -> None:
         """Begin, once."""
         with self._starting:
-            if self._thread is None and not self._over.is_set():
+            if self._thread is None:
+                self._over.clear()
                 self._pool = ThreadPoolExecutor(AT_ONCE, thread_name_prefix="sandbox-webhook")
                 self._thread = threading.Thread(target=self._work, name="sandbox-deliverer", daemon=True)
                 self._thread.start()
@@ -59,6 +60,7 @@ class Deliverer:
             self._thread.join(PATIENCE_S)
         if self._pool is not None:
             self._pool.shutdown(wait=True, cancel_futures=True)
+        self._thread = self._pool = None
 
     def wake(self) -> None:
         """There is something to do."""
