@@ -132,6 +132,7 @@ def succeed(world: World, intent: Object, charge: Object) -> None:
     world.put(charge)
     world.tell("payment_intent.succeeded", intent)
     world.tell("charge.updated", charge, before={"balance_transaction": None})
+    _tell_checkout(world, intent)
     _afterwards(world, charge)
 
 
@@ -191,14 +192,15 @@ def arrived(world: World, intent: Object, *, succeeds: bool) -> Object:
         world.put(intent)
         world.tell("charge.failed", charge)
         world.tell("payment_intent.payment_failed", intent)
-    _tell_checkout(world, intent)
+        _tell_checkout(world, intent)
     return intent
 
 
 def _tell_checkout(world: World, intent: Object) -> None:
     from sandbox.stripe import checkout  # only here: checkout charges, and waits for what it charged
 
-    for session in world.all("checkout.session", payment_intent=intent["id"]):
+    session = world.find(intent.get("_session"), "checkout.session")
+    if session is not None:
         checkout.money_arrived(world, session, intent)
 
 

@@ -120,8 +120,8 @@ def _expand(world: World, body: Any, steps: list[str], path: str) -> None:
         raise Problem(400, message, code="property_not_expandable", param="expand")
     value = body.get(name)
     if value is None:
-        value = body.get(f"_{name}")
-        value = value if value is not None else _included(world, body, name)
+        value = _included(world, body, name)
+        value = value if value is not None else body.get(f"_{name}")
     if isinstance(value, str):
         found = world.find(value)
         if found is None:

@@ -5,6 +5,7 @@ import time
 from dataclasses import dataclass
 
 from sandbox.stripe.problems import Problem
+from sandbox.stripe.store import setting
 
 KEPT_S = 86_400
 ABANDONED_S = 60
@@ -23,7 +24,7 @@ def begin(db: sqlite3.Connection, account: str, key: str, fingerprint: str) -> R
     """Take a key, or get what it answered; refuse it for another request, or while the first one runs."""
     if len(key) > 255:
         raise Problem(400, "Idempotency-Key must be at most 255 characters long.", kind="idempotency_error")
-    now = time.time()
+    now = time.time() + setting(db, "clock_ahead_s", 0)
     row = db.execute("SELECT * FROM replays WHERE account = ? AND key = ?", (account, key)).fetchone()
     gone = row is not None and (row["at"] < now - (ABANDONED_S if row["status"] is None else KEPT_S))
     if row is None or gone:

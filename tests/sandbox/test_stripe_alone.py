@@ -1,4 +1,4 @@
-"""What the payment sandbox is made of: no Django, no stripe, no room of ours; shared by processes, kept over restarts."""
+"""What the payment sandbox is made of: no Django, no stripe, no room of ours; shared and kept."""
 
 import asyncio
 import contextlib
