@@ -2,11 +2,13 @@
 
 import json
 import random
+import re
 import urllib.parse
 from collections import defaultdict
 
 import pytest
 
+from sandbox.stripe import routes
 from sandbox.stripe.api import Api, Request
 from sandbox.stripe.control import Control
 from sandbox.stripe.deliverer import Deliverer
@@ -250,3 +252,57 @@ def test_histories_reach_every_corner():
         "payment_intent.requires_action",
         "refund.failed",
     }
+
+
+ODD = (
+    "",
+    "0",
+    "-1",
+    "true",
+    "x" * 6000,
+    "\x00",
+    "\u202e",
+    "9" * 18,
+    "usd",
+    "1000",
+    "http://here/",
+    "pm_card_visa",
+    "card",
+)
+
+
+def _odd_form(shape, chance, ids, at=""):
+    """Names this address knows and some it does not, with values that mean something, nothing or mischief."""
+    for name, kind in shape.items():
+        if chance.random() < 0.35:
+            continue
+        key = f"{at}[{name.rstrip('!')}]" if at else name.rstrip("!")
+        inner = kind[0] if isinstance(kind, list) else kind
+        key = f"{key}[{chance.choice(('0', '1', '', 'x'))}]" if isinstance(kind, list) else key
+        if isinstance(inner, dict) and chance.random() < 0.9:
+            yield from _odd_form(inner, chance, ids, key)
+        elif inner == "map":
+            yield f"{key}[{chance.choice(ODD[:8])}]", chance.choice(ODD)
+        elif isinstance(inner, str) and "|" in inner and chance.random() < 0.8:
+            yield key, chance.choice(inner.split("|"))
+        else:
+            yield key, chance.choice((*ODD, *ids))
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_no_form_however_odd_makes_it_fail(seed):
+    shop = Shop(seed)
+    steps = [shop.pay, shop.check_out, shop.refund, shop.dispute]
+    for step in steps * 3:
+        step()
+    with shop.store.reading() as db:
+        ids = [row["id"] for row in db.execute("SELECT id FROM objects").fetchall()]
+    answers = defaultdict(int)
+    for _ in range(8):
+        for route in routes.ROUTES:
+            path = re.sub(r"\{\w+\}", lambda _: shop.chance.choice(ids), route.path)
+            form = dict(_odd_form(route.shape, shop.chance, ids))
+            answers["error" in shop.call(route.method, path, form)] += 1
+    assert min(answers[True], answers[False]) > 50
+    adds_up(shop)
+    shop.store.close()
