@@ -274,7 +274,7 @@ ODD = (
 def _odd_form(shape, chance, ids, at=""):
     """Names this address knows and some it does not, with values that mean something, nothing or mischief."""
     for name, kind in shape.items():
-        if chance.random() < 0.35:
+        if chance.random() < (0.7 if at or not name.endswith("!") else 0.2):
             continue
         key = f"{at}[{name.rstrip('!')}]" if at else name.rstrip("!")
         inner = kind[0] if isinstance(kind, list) else kind
@@ -303,6 +303,6 @@ def test_no_form_however_odd_makes_it_fail(seed):
             path = re.sub(r"\{\w+\}", lambda _: shop.chance.choice(ids), route.path)
             form = dict(_odd_form(route.shape, shop.chance, ids))
             answers["error" in shop.call(route.method, path, form)] += 1
-    assert min(answers[True], answers[False]) > 50
+    assert min(answers[True], answers[False]) > 30
     adds_up(shop)
     shop.store.close()
