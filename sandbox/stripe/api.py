@@ -46,7 +46,7 @@ class Answer:
 
 
 def account_id(key: str) -> str:
-    """The account a secret key belongs to: always the same one."""
+    """The account a secret key belongs to: always the same one, so that no key needs keeping."""
     return f"acct_{hashlib.sha256(key.encode()).hexdigest()[:16]}"
 
 
@@ -61,7 +61,7 @@ class Api:
         """Open an account for a secret key, once; its id."""
         account = account_id(key)
         with self.store.writing() as db:
-            db.execute("INSERT OR IGNORE INTO accounts VALUES (?, ?, ?)", (key, account, time.time()))
+            db.execute("INSERT OR IGNORE INTO accounts VALUES (?, ?)", (account, time.time()))
         return account
 
     def answer(self, request: Request) -> Answer:
@@ -101,7 +101,7 @@ class Api:
             )
             raise Problem(401, message)
         with self.store.reading() as db:
-            row = db.execute("SELECT id FROM accounts WHERE key = ?", (key,)).fetchone()
+            row = db.execute("SELECT id FROM accounts WHERE id = ?", (account_id(key),)).fetchone()
         if row is None:
             hidden = f"{key[:8]}{'*' * 8}{key[-4:]}" if len(key) > 16 else "*" * len(key)
             raise Problem(401, f"Invalid API Key provided: {hidden}")

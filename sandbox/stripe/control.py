@@ -101,7 +101,7 @@ class Control:
         if "key" in given:
             return account_id(given["key"])
         with self.store.reading() as db:
-            row = db.execute("SELECT id FROM accounts ORDER BY created, key LIMIT 1").fetchone()
+            row = db.execute("SELECT id FROM accounts ORDER BY created, id LIMIT 1").fetchone()
         if row is None:
             raise Problem(400, "There is no account.")
         return str(row["id"])

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 TABLES = """
-CREATE TABLE IF NOT EXISTS accounts (key TEXT PRIMARY KEY, id TEXT NOT NULL, created REAL NOT NULL);
+CREATE TABLE IF NOT EXISTS accounts (id TEXT PRIMARY KEY, created REAL NOT NULL);
 CREATE TABLE IF NOT EXISTS objects (
   seq INTEGER PRIMARY KEY AUTOINCREMENT, account TEXT NOT NULL, id TEXT NOT NULL, type TEXT NOT NULL,
   created INTEGER NOT NULL, body TEXT NOT NULL,
@@ -84,6 +84,8 @@ class Store:
 
     def _open(self) -> sqlite3.Connection:
         if self._db is None:
+            if self.path != ":memory:":
+                Path(self.path).touch(mode=0o600)  # customers' names and the webhooks' secrets are nobody else's
             db = sqlite3.connect(self.path, isolation_level=None, check_same_thread=False, timeout=30)
             db.row_factory = sqlite3.Row
             db.execute("PRAGMA journal_mode=WAL")
@@ -111,6 +113,6 @@ def owner_of(db: sqlite3.Connection, given: str) -> str | None:
 
 
 def forget_everything(db: sqlite3.Connection) -> None:
-    """Back to an empty world; the accounts' keys stay."""
+    """Back to an empty world; the accounts stay."""
     for table in ("objects", "replays", "deliveries", "timers", "settings", "faults"):
         db.execute(f"DELETE FROM {table}")

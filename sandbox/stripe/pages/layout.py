@@ -67,11 +67,13 @@ def page(
     nonce = secrets.token_urlsafe(16)
     targets = " ".join(sorted({"'self'", *(origin(one) for one in leads_to if one)}))
     policy = (
-        f"default-src 'none'; style-src 'nonce-{nonce}'; form-action {targets}; base-uri 'none'; frame-ancestors 'none'"
+        f"default-src 'none'; style-src 'nonce-{nonce}'; img-src data:; form-action {targets}; base-uri 'none'; "
+        "frame-ancestors 'none'"
     )
     written = (
         f'<!doctype html><html lang="en"><head><meta charset="utf-8"><title>{escape(title)} · Payment sandbox</title>'
         f'<meta name="viewport" content="width=device-width,initial-scale=1"><meta name="robots" content="noindex">'
+        '<link rel="icon" href="data:,">'
         f'<style nonce="{nonce}">{STYLE}</style></head><body><div class="banner" role="note">{BANNER}</div>'
         f'<main class="{"narrow" if narrow else ""}"><h1>{escape(title)}</h1>{inside}</main></body></html>'
     )
