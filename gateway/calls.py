@@ -99,6 +99,8 @@ class Plea:
     request_id: str = ""
     country: str = ""
     label: str = ""
+    lines: tuple[Line, ...] = ()  # what bytes do not bound
+    free_rule: str = ""  # the rule by which this is free, whatever its model costs
 
     def bounds(self, at: datetime) -> Bounds:
         """The most this can use."""
@@ -107,6 +109,7 @@ class Plea:
             max_output_tokens=self.output_limit,
             messages=self.messages,
             n=self.answers,
+            lines=self.lines,
             service_tier=self.service_tier,
             at=at,
             until=at + LONGEST_CALL,
@@ -279,6 +282,8 @@ def _shortened(bounds: Bounds, output: int) -> Bounds:
 
 
 def _ceiling(bounds: Bounds, priced: Priced, plea: Plea) -> int:
+    if plea.free_rule:
+        return 0
     try:
         return ceiling(bounds=bounds, rates=priced.rates, modifiers=plea.caller.modifiers)
     except OutOfRange as error:

@@ -9,9 +9,10 @@ in the background for as long as the provider's bounds allow. The last byte leav
 import asyncio
 import logging
 import time
-from collections.abc import AsyncIterator, Coroutine, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
+from functools import partial
 from typing import Any
 
 from msgspec import structs
@@ -53,6 +54,8 @@ FILE_ELSEWHERE_BYTES = 100_000
 JSON = ("content-type", "application/json")
 SSE = (("content-type", "text/event-stream; charset=utf-8"), ("cache-control", "no-cache"), ("x-accel-buffering", "no"))
 
+Attempt = Callable[[OpenCall, Serving], Awaitable[Reply]]
+
 log = logging.getLogger(__name__)
 
 
@@ -76,16 +79,17 @@ class Corridor:
         """Answer one request, or raise a ``GatewayError`` for the door to put into words."""
         picture = self._shelf.picture
         visitor = doorway.enter(asked, picture)
-        request = _read(asked)
+        request = read(asked)
         for _ in range(STALE_TRIES):
             now = datetime.now(UTC)
             caller = await self._callers.find(
                 visitor.secret, storefront=visitor.storefront, ip_address=visitor.ip_address, now=now
             )
             offer = picture.offer(request.model, storefront=caller.storefront, allowed=caller.allowed_models)
-            plea = _plea(asked, request, caller, offer, visitor.country)
+            doorway.check_purpose(asked.front, offer)
+            plea = plea_of(asked, request, caller, offer, visitor.country)
             try:
-                return await self._serve(asked, request, plea)
+                return await self.serve(asked, plea, partial(self._try, asked, request))
             except ViewIsStale:
                 self._callers.forget(visitor.secret)
         raise Unavailable("This key's settings are changing; try again in a moment.", retry_after_s=1)
@@ -97,7 +101,8 @@ class Corridor:
 
     # --- Routes -------------------------------------------------------------------------------------------------------
 
-    async def _serve(self, asked: Asked, request: Request, plea: Plea) -> Reply:
+    async def serve(self, asked: Asked, plea: Plea, attempt: Attempt) -> Reply:
+        """Hold the money, try the routes in their order, and close what none of them answered."""
         offer = plea.offer
         order = self._order(offer, asked.body)
         first = offer.serving(order[0])
@@ -110,7 +115,7 @@ class Corridor:
                 if number:
                     await self._desk.depart_again(call, serving)
                 try:
-                    return await self._try(asked, request, call, serving)
+                    return await attempt(call, serving)
                 except TryNext as failed:
                     error = failed.error
         except GatewayError as failed_for_good:
@@ -144,7 +149,7 @@ class Corridor:
         except UpstreamError as error:
             call.tries[-1].error = type(error).__name__
             self._note(serving, Trouble.BROKEN)
-            raise TryNext(_told(error)) from error
+            raise TryNext(told_error(error)) from error
 
     def _note(self, serving: Serving, trouble: Trouble, retry_after_s: float | None = None) -> None:
         self._health.failed(serving.route, now=time.monotonic(), trouble=trouble, retry_after_s=retry_after_s)
@@ -160,7 +165,7 @@ class Corridor:
         answer = DIALECTS[talk.upstream].read_error(status, headers, body)
         talk.call.tries[-1].status, talk.call.tries[-1].error = status, answer.meaning
         if answer.meaning in ELSEWHERE:
-            self._note(talk.serving, _trouble(answer), answer.retry_after_s)
+            self._note(talk.serving, trouble_of(answer), answer.retry_after_s)
             raise TryNext(for_client(answer))
         return for_client(answer)
 
@@ -181,7 +186,7 @@ class Corridor:
         talk.meter.watch_reply(answer.body)
         measured = talk.meter.measured()
         closed = await self._close(talk.call, _answered(measured))
-        return Reply(200, (JSON, *_headers(talk.call, closed)), body)
+        return Reply(200, (JSON, *told_headers(talk.call, closed)), body)
 
     # --- Streams ------------------------------------------------------------------------------------------------------
 
@@ -204,7 +209,7 @@ class Corridor:
             raise TryNext(error) from error
         self._worked(talk)
         body = self._events(talk, stream, pieces, decoder, translation, ready)
-        return Reply(200, (*SSE, *_headers(talk.call, None)), body)
+        return Reply(200, (*SSE, *told_headers(talk.call, None)), body)
 
     async def _events(
         self,
@@ -225,7 +230,7 @@ class Corridor:
                 yield out
             is_over = True
         except (UpstreamError, GatewayError) as error:
-            told = _told(error) if isinstance(error, UpstreamError) else error
+            told = told_error(error) if isinstance(error, UpstreamError) else error
             await self._close(talk.call, _broken_off(talk, told))
             is_over = True
             yield DIALECTS[talk.client].EventWriter(heading(talk)).fail(told)
@@ -267,6 +272,10 @@ class Corridor:
 
     # --- Ends ---------------------------------------------------------------------------------------------------------
 
+    async def settle(self, call: OpenCall, end: End) -> Closed:
+        """Close a call for whoever serves it from outside this file."""
+        return await self._close(call, end)
+
     async def _close(self, call: OpenCall, end: End) -> Closed:
         """Close a call, also when whoever waits for it is cancelled meanwhile."""
         closing = asyncio.ensure_future(self._desk.close(call, end))
@@ -283,15 +292,15 @@ class Corridor:
 # --- Reading what is asked --------------------------------------------------------------------------------------------
 
 
-def _read(asked: Asked) -> Request:
+def read(asked: Asked) -> Request:
+    """Read the body in the words of its door."""
     if asked.front.dialect == "gemini":
-        if asked.front.streamed and asked.query.get("alt") != "sse":
-            raise InvalidRequest("Streams are server-sent events here; add ?alt=sse to the address.", param="alt")
         return gemini.read_request(asked.body, model=asked.front.model, stream=asked.front.streamed)
     return DIALECTS[asked.front.dialect].read_request(asked.body)
 
 
-def _plea(asked: Asked, request: Request, caller: Caller, offer: Offer, country: str) -> Plea:
+def plea_of(asked: Asked, request: Request, caller: Caller, offer: Offer, country: str) -> Plea:
+    """What is asked for, as far as money is concerned."""
     if request.max_output_tokens is not None and request.max_output_tokens < 1:
         raise InvalidRequest("The output limit must be at least 1.", param="max_tokens")
     limit = min(request.max_output_tokens or offer.default_output_tokens, offer.max_output_tokens)
@@ -305,7 +314,7 @@ def _plea(asked: Asked, request: Request, caller: Caller, offer: Offer, country:
         output_limit=limit,
         answers=request.n or 1,
         service_tier=request.service_tier if request.service_tier not in {None, "auto", "default"} else None,
-        max_cost_nano=_max_cost(asked.headers.get("x-max-cost")),
+        max_cost_nano=max_cost(asked.headers.get("x-max-cost")),
         request_id=asked.request_id,
         country=country,
     )
@@ -322,7 +331,8 @@ def _elsewhere(request: Request) -> int:
     return weight
 
 
-def _max_cost(written: str | None) -> int | None:
+def max_cost(written: str | None) -> int | None:
+    """The most this call may cost, as its sender says."""
     if written is None:
         return None
     try:
@@ -413,7 +423,8 @@ async def _collected(stream: Stream) -> bytes:
     return body
 
 
-def _headers(call: OpenCall, closed: Closed | None) -> list[tuple[str, str]]:
+def told_headers(call: OpenCall, closed: Closed | None) -> list[tuple[str, str]]:
+    """What every answer says of its call: number, granted limit, charge, and what the limits leave."""
     told = [("x-call-id", str(call.id)), ("x-output-limit", str(call.output_limit))]
     if closed is not None:
         told.append(("x-charge-usd", usd_text(closed.charged_nano)))
@@ -450,13 +461,15 @@ def _if_any(measured: Measured) -> Measured | None:
     return measured if delivered else None
 
 
-def _told(error: UpstreamError) -> GatewayError:
+def told_error(error: UpstreamError) -> GatewayError:
+    """A failed connection in words for the client."""
     if isinstance(error, TimedOut):
         return UpstreamTimeout("The provider of this model did not answer in time.")
     return UpstreamFailed("The provider of this model could not be reached, or broke off.")
 
 
-def _trouble(answer: Answer) -> Trouble:
+def trouble_of(answer: Answer) -> Trouble:
+    """What a refusal says about the health of a route."""
     if answer.meaning in {"credential", "money"}:
         return Trouble.ACCOUNT
     return Trouble.BUSY if answer.meaning in {"rate", "busy"} else Trouble.BROKEN

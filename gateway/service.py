@@ -10,14 +10,21 @@ from django.db import connections
 
 from billing.commit import Committer
 from billing.leases import Lease
+from gateway.asking import Asking
 from gateway.callers import Callers
 from gateway.calls import Desk
 from gateway.catalog import Shelf
+from gateway.counts import Counts
 from gateway.express import Express
 from gateway.health import Health
 from gateway.limits import LocalLimiter, RedisLimiter
+from gateway.oneshots import OneShots
+from gateway.quotes import Quotes
+from gateway.reception import Reception
 from gateway.relay import Corridor
 from gateway.upstream import Upstream
+
+_running: "list[Gateway]" = []
 
 
 class Gateway:
@@ -25,6 +32,7 @@ class Gateway:
 
     def __init__(self) -> None:
         self.express: Express | None = None
+        self.reception: Reception | None = None
         self.shelf = Shelf()
         self._lease = Lease(f"gateway {os.getpid()}")
         self._committer = Committer()
@@ -39,14 +47,26 @@ class Gateway:
         self._committer.start()
         self._transport = Upstream()
         desk = Desk(committer=self._committer, limiter=self._redis or LocalLimiter(), lease=self._lease)
-        self._corridor = Corridor(
-            shelf=self.shelf, callers=Callers(), desk=desk, health=Health(), transport=self._transport
+        callers, health = Callers(), Health()
+        corridor = Corridor(shelf=self.shelf, callers=callers, desk=desk, health=health, transport=self._transport)
+        asking = Asking(health=health, transport=self._transport)
+        self._corridor = corridor
+        self.reception = Reception(
+            {
+                "talk": corridor,
+                "once": OneShots(shelf=self.shelf, callers=callers, corridor=corridor, asking=asking),
+                "count": Counts(shelf=self.shelf, callers=callers, corridor=corridor, asking=asking),
+                "quote": Quotes(shelf=self.shelf, callers=callers),
+            }
         )
-        self.express = Express(self._corridor)
+        self.express = Express(self.reception)
+        _running.append(self)
 
     async def stop(self) -> None:
         """Close the doors, settle what lingers, give the lease back."""
-        self.express = None
+        self.express = self.reception = None
+        if self in _running:
+            _running.remove(self)
         if self._corridor is None or self._transport is None:
             return
         await self._corridor.close()
@@ -56,6 +76,11 @@ class Gateway:
             await self._redis.close()
         await asyncio.to_thread(self._committer.stop)
         await sync_to_async(_with_own_connection(self._lease.stop), thread_sensitive=False)()
+
+
+def running() -> Gateway | None:
+    """The gateway that answers in this process, if one does."""
+    return _running[-1] if _running else None
 
 
 def _with_own_connection(work: Callable[[], None]) -> Callable[[], None]:

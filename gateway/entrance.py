@@ -1,0 +1,28 @@
+"""From a visitor to a caller, and again when the caller's view turns out to be old.
+
+Promise: whoever serves a call here was let in at this shop with the key as it is now; a view that the books call stale
+is read again, a few times, and then the client is asked to come back.
+"""
+
+from collections.abc import Awaitable, Callable
+from datetime import UTC, datetime
+
+from gateway.callers import Caller, Callers
+from gateway.calls import ViewIsStale
+from gateway.doorway import Reply, Visitor
+from gateway.errors import Unavailable
+
+STALE_TRIES = 3
+
+
+async def served(callers: Callers, visitor: Visitor, serve: Callable[[Caller], Awaitable[Reply]]) -> Reply:
+    """Let the visitor in and serve them."""
+    for _ in range(STALE_TRIES):
+        caller = await callers.find(
+            visitor.secret, storefront=visitor.storefront, ip_address=visitor.ip_address, now=datetime.now(UTC)
+        )
+        try:
+            return await serve(caller)
+        except ViewIsStale:
+            callers.forget(visitor.secret)
+    raise Unavailable("This key's settings are changing; try again in a moment.", retry_after_s=1)
