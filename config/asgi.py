@@ -5,6 +5,7 @@ import os
 from collections.abc import Awaitable, Callable
 from typing import Any
 
+from django.conf import settings
 from django.core.asgi import get_asgi_application
 from django.core.exceptions import ImproperlyConfigured
 
@@ -26,8 +27,6 @@ from gateway.service import Gateway  # noqa: E402
 
 def _sandbox_provider() -> Any:
     """The AI provider of embedded and test mode, as a world outside that happens to live at our address."""
-    from django.conf import settings
-
     if not settings.SANDBOX:
         return None
     from sandbox.provider import Provider  # only here: production never loads it
@@ -37,8 +36,6 @@ def _sandbox_provider() -> Any:
 
 def _sandbox_stripe() -> Any:
     """The payment service of embedded and test mode; embedded keeps what was paid over a restart."""
-    from django.conf import settings
-
     if not settings.SANDBOX:
         return None
     from sandbox.stripe import Stripe  # only here: production never loads it
@@ -66,12 +63,17 @@ async def application(scope: Scope, receive: Receive, send: Send) -> None:
             await provider({**scope, "root_path": SANDBOX_PROVIDER.rstrip("/")}, receive, send)
         elif stripe_sandbox is not None and scope["path"].startswith(SANDBOX_STRIPE):
             await stripe_sandbox({**scope, "root_path": SANDBOX_STRIPE.rstrip("/")}, receive, send)
-        elif scope["method"] == "POST" and gateway.express and (front := front_for(scope["path"])):
+        elif express_takes(scope) and gateway.express and (front := front_for(scope["path"])):
             await gateway.express(scope, receive, send, front)
         else:
             await pages(scope, receive, send)
     else:  # no sockets yet: refuse the handshake instead of breaking on it
         await send({"type": "websocket.close", "code": 1000})
+
+
+def express_takes(scope: Scope) -> bool:
+    """Whether the express door is open for this request; what it does not take goes to the canonical one."""
+    return bool(scope["method"] == "POST" and settings.EXPRESS_DOOR)
 
 
 async def _live(receive: Receive, send: Send) -> None:
@@ -94,8 +96,6 @@ async def _live(receive: Receive, send: Send) -> None:
 
 
 def _background() -> Any:
-    from django.conf import settings
-
     if settings.MODE != "embedded":
         return None
     from config.background import Background  # only here: production workers need neither Celery's worker nor its beat

@@ -119,6 +119,17 @@ TRUSTED_PROXIES = env.list("TRUSTED_PROXIES", cast=ipaddress.ip_network, default
 COUNTRY_HEADER = env.str("COUNTRY_HEADER", "")
 CORS_ALLOWED_ORIGINS = env.list("CORS_ALLOWED_ORIGINS", default=[])
 CORS_URLS_REGEX = r"^/(api|v1|v1beta|ai-proxy|models|user)/"
+CORS_ALLOW_HEADERS = [
+    *("accept", "authorization", "content-type", "user-agent", "x-csrftoken", "x-requested-with"),
+    *("x-api-key", "x-goog-api-key", "x-goog-api-client", "anthropic-version", "anthropic-beta"),
+    *("anthropic-dangerous-direct-browser-access", "openai-beta", "openai-organization", "openai-project"),
+    *("idempotency-key", "x-max-cost", "x-request-id"),
+    *(f"x-stainless-{name}" for name in ("arch", "lang", "os", "package-version", "retry-count", "runtime")),
+    *("x-stainless-runtime-version", "x-stainless-timeout", "x-stainless-helper-method"),
+]
+CORS_EXPOSE_HEADERS = ["x-request-id", "x-call-id", "x-charge-usd", "x-output-limit", "retry-after"]
+# Hot calls skip Django's middlewares; without this door they take the canonical one, slower and the same.
+EXPRESS_DOOR = env.bool("EXPRESS_DOOR", True)
 
 # --- Rooms ------------------------------------------------------------------------------------------------------------
 
@@ -394,14 +405,30 @@ REST_FRAMEWORK = {
     "DEFAULT_SCHEMA_CLASS": "drf_spectacular.openapi.AutoSchema",
     "EXCEPTION_HANDLER": "plumbing.problems.exception_handler",
     "DEFAULT_METADATA_CLASS": None,
-    "DEFAULT_THROTTLE_RATES": {"management": "600/min", "tenant": "1200/min", "address": "1200/min"},
+    "DEFAULT_THROTTLE_RATES": {
+        "management": "600/min",
+        "tenant": "1200/min",
+        "address": "1200/min",
+        "register": "20/hour",
+    },
     "URL_FORMAT_OVERRIDE": None,
     "PAGE_SIZE": 50,
     "UNAUTHENTICATED_USER": "django.contrib.auth.models.AnonymousUser",
 }
 SPECTACULAR_SETTINGS = {
-    "TITLE": "Tollgate management API",
-    "DESCRIPTION": "Organizations, members, invitations and keys. Sign in with a session or a management key.",
+    "TITLE": "Tollgate API",
+    "DESCRIPTION": "Calls to models with an inference key; organizations, members, invitations and keys with a session"
+    " or a management key.",
+    "APPEND_COMPONENTS": {
+        "securitySchemes": {
+            "inferenceKey": {
+                "type": "http",
+                "scheme": "bearer",
+                "description": "An inference key. `X-API-Key` and `x-goog-api-key` are read as well.",
+            },
+            "operatorKey": {"type": "http", "scheme": "bearer", "description": "An operator key."},
+        }
+    },
     "VERSION": VERSION,
     "SCHEMA_PATH_PREFIX": "/api/v1",
     "COMPONENT_SPLIT_REQUEST": True,

@@ -30,7 +30,6 @@ from plumbing.requests import client_address, request_id
 LARGEST_BODY = 32 * 1024 * 1024
 TOO_LARGE = f"The body is over {LARGEST_BODY // 1_048_576} MB."
 COUNTRY = re.compile(r"[A-Z]{2}\Z")
-EXPOSED = "x-request-id, x-call-id, x-charge-usd, x-output-limit, retry-after"  # what a page elsewhere may read
 
 
 @dataclass(frozen=True, slots=True)
@@ -165,7 +164,10 @@ def always_said(asked_headers: Mapping[str, str], name: str) -> list[tuple[str, 
         said.append(("vary", "origin"))
         origin = asked_headers.get("origin", "")
         if origin in settings.CORS_ALLOWED_ORIGINS:
-            said += [("access-control-allow-origin", origin), ("access-control-expose-headers", EXPOSED)]
+            said += [
+                ("access-control-allow-origin", origin),
+                ("access-control-expose-headers", ", ".join(settings.CORS_EXPOSE_HEADERS)),
+            ]
     return said
 
 

@@ -18,7 +18,7 @@ from typing import Any
 from msgspec import structs
 
 from billing.money import BadAmount, parse_usd, usd_text
-from gateway import doorway, kinds, routing
+from gateway import doorway, kinds, routing, token_plans
 from gateway.callers import Caller, Callers
 from gateway.calls import Closed, Desk, End, OpenCall, Plea, ViewIsStale
 from gateway.catalog import Offer, Serving, Shelf
@@ -186,6 +186,8 @@ class Corridor:
         talk.meter.watch_reply(answer.body)
         measured = talk.meter.measured()
         closed = await self._close(talk.call, _answered(measured))
+        if talk.client == "openai_chat" and token_plans.counts_tokens(talk.call):
+            body = await token_plans.with_usage(talk.call, measured, closed, body)
         return Reply(200, (JSON, *told_headers(talk.call, closed)), body)
 
     # --- Streams ------------------------------------------------------------------------------------------------------
@@ -281,7 +283,9 @@ class Corridor:
         closing = asyncio.ensure_future(self._desk.close(call, end))
         self._lingering.add(closing)
         closing.add_done_callback(self._lingering.discard)
-        return await asyncio.shield(closing)
+        closed = await asyncio.shield(closing)
+        token_plans.note(call, end)
+        return closed
 
     def _linger(self, work: Coroutine[Any, Any, Any]) -> None:
         task = asyncio.get_running_loop().create_task(work)

@@ -7,13 +7,14 @@ from collections.abc import Callable
 from asgiref.sync import sync_to_async
 from django.conf import settings
 from django.db import connections
+from django.utils import timezone
 
 from billing.commit import Committer
 from billing.leases import Lease
 from gateway.asking import Asking
 from gateway.callers import Callers
 from gateway.calls import Desk
-from gateway.catalog import Shelf
+from gateway.catalog import Picture, Shelf, take_picture
 from gateway.counts import Counts
 from gateway.express import Express
 from gateway.health import Health
@@ -81,6 +82,12 @@ class Gateway:
 def running() -> Gateway | None:
     """The gateway that answers in this process, if one does."""
     return _running[-1] if _running else None
+
+
+def picture() -> Picture:
+    """What is sold: this process's newest picture, or one taken now where no gateway runs."""
+    found = running()
+    return found.shelf.picture if found is not None else take_picture(timezone.now())
 
 
 def _with_own_connection(work: Callable[[], None]) -> Callable[[], None]:

@@ -98,6 +98,7 @@ LONG = (
     "tests/desk/test_door.py",
     "tests/desk/test_escalation.py",
     "tests/desk/test_walk.py",
+    "tests/gateway/test_conformance.py",
     "tests/gateway/test_corridor.py",
     "tests/gateway/test_dialect_fuzz.py",
     "tests/gateway/test_dialect_recordings.py",
