@@ -35,7 +35,7 @@ OTHERS: dict[str, tuple[str, Purpose, int, dict[str, Any]]] = {
         "Sandbox Rerank",
         Purpose.RERANK,
         32_000,
-        {"rates": [{"direction": "input", "modality": "search", "unit": "search", "price": "0.002", "per": 1}]},
+        {"rates": [{"direction": "input", "price": "0.05"}]},
     ),
     "sandbox-moderation": (
         "Sandbox Moderation",

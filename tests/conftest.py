@@ -100,6 +100,8 @@ LONG = (
     "tests/desk/test_walk.py",
     "tests/gateway/test_conformance.py",
     "tests/gateway/test_corridor.py",
+    "tests/gateway/test_oneshots.py",
+    "tests/gateway/test_readme.py",
     "tests/gateway/test_dialect_fuzz.py",
     "tests/gateway/test_dialect_recordings.py",
     "tests/gateway/test_dialect_roundtrips.py",

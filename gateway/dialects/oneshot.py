@@ -64,8 +64,9 @@ def read_tally(body: bytes) -> Tally:
     counts = Counts()
     billed = counts.part(counts.part(source, "meta"), "billed_units")
     if billed:
+        given = counts.of(billed, "input_tokens")
         return Tally(
-            input=counts.of(billed, "input_tokens"),
+            input=tally.input if given is None else given,
             output=counts.of(billed, "output_tokens"),
             image_in=counts.of(billed, "image_tokens"),
             search_units=counts.of(billed, "search_units"),
