@@ -141,6 +141,36 @@ class TestLooks:
 
 
 @pytest.mark.django_db
+class TestTheTestKey:
+    """``curl /v1/balance -H "Authorization: Bearer TEST"`` on one's own machine, and nowhere else."""
+
+    @pytest.fixture
+    def tried(self, stocked: Any, organization: Any, alice: Any) -> Any:
+        return keys.open_test_key(organization=organization, made_by=alice, source=trail.SYSTEM)
+
+    def test_it_opens_the_sandbox_here(self, tried):
+        assert ask("GET", "/v1/balance", secret="TEST").status_code == 200
+        models = ask("GET", "/v1/models", secret="TEST").json()["data"]
+        assert models
+        assert all(model["id"].startswith("sandbox-") for model in models)
+
+    def test_it_is_made_once(self, tried, organization, alice):
+        assert keys.open_test_key(organization=organization, made_by=alice, source=trail.SYSTEM) is None
+
+    def test_it_is_nothing_in_production(self, tried, organization, alice, settings):
+        settings.SANDBOX = False
+        assert ask("GET", "/v1/balance", secret="TEST").status_code == 401
+        tried.delete()
+        assert keys.open_test_key(organization=organization, made_by=alice, source=trail.SYSTEM) is None
+
+    def test_it_is_nothing_from_elsewhere(self, tried):
+        answer = Client(REMOTE_ADDR="203.0.113.9").get(
+            "/v1/balance", headers={"host": "localhost", "authorization": "Bearer TEST"}
+        )
+        assert answer.status_code == 401
+
+
+@pytest.mark.django_db
 class TestMonitor:
     def test_the_figures_of_the_source(self, stocked, organization):
         key, secret = factories.make_key(organization, **dict.fromkeys(SIX, 1000))
