@@ -103,6 +103,7 @@ LONG = (
     "tests/gateway/test_oneshots.py",
     "tests/gateway/test_readme.py",
     "tests/gateway/test_dialect_fuzz.py",
+    "tests/gateway/test_door_clients.py",
     "tests/gateway/test_dialect_recordings.py",
     "tests/gateway/test_dialect_roundtrips.py",
     "tests/gateway/test_upstream_faults.py",
