@@ -21,7 +21,7 @@ except ImproperlyConfigured as error:
     message = f"tollgate: {error}"
     raise SystemExit(message) from None
 
-from gateway.doorway import front_for  # noqa: E402 - rooms can be imported only after Django is set up
+from gateway.doorway import capped, front_for  # noqa: E402 - rooms can be imported only after Django is set up
 from gateway.service import Gateway  # noqa: E402
 
 
@@ -66,7 +66,7 @@ async def application(scope: Scope, receive: Receive, send: Send) -> None:
         elif express_takes(scope) and gateway.express and (front := front_for(scope["path"])):
             await gateway.express(scope, receive, send, front)
         else:
-            await pages(scope, receive, send)
+            await pages(scope, capped(receive), send)
     else:  # no sockets yet: refuse the handshake instead of breaking on it
         await send({"type": "websocket.close", "code": 1000})
 

@@ -5,7 +5,7 @@ used; nothing a client sends names an upstream address, an organization there, o
 """
 
 import re
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 from urllib.parse import parse_qsl
@@ -148,6 +148,24 @@ def check_framing(headers: Mapping[str, str]) -> None:
     length = headers.get("content-length", "")
     if length.isdecimal() and int(length[:20]) > LARGEST_BODY:
         raise TooLarge(TOO_LARGE)
+
+
+def capped(receive: Callable[[], Awaitable[Any]]) -> Callable[[], Awaitable[Any]]:
+    """A body for Django, which keeps all of one before anybody looks: over the cap it ends, and is refused there."""
+    size = 0
+
+    async def receive_capped() -> Any:
+        nonlocal size
+        message = await receive()
+        while size > LARGEST_BODY and message["type"] == "http.request":
+            message = await receive()  # the rest is let go
+        if message["type"] == "http.request":
+            size += len(message.get("body", b""))
+            if size > LARGEST_BODY:
+                return {**message, "more_body": False}
+        return message
+
+    return receive_capped
 
 
 def check_purpose(front: Front, offer: Offer) -> None:

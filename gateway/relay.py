@@ -48,6 +48,7 @@ from gateway.upstream import Stream, TimedOut, Transport, UpstreamError
 
 MOST_TRIES = 3
 STALE_TRIES = 3
+MOST_ANSWERS = 128
 STICKY_BYTES = 1024  # so much of a prompt's beginning decides where its cache is warm
 IMAGE_ELSEWHERE_BYTES = 6_000  # a picture behind an address weighs tokens that its address does not show
 FILE_ELSEWHERE_BYTES = 100_000
@@ -307,6 +308,9 @@ def plea_of(asked: Asked, request: Request, caller: Caller, offer: Offer, countr
     """What is asked for, as far as money is concerned."""
     if request.max_output_tokens is not None and request.max_output_tokens < 1:
         raise InvalidRequest("The output limit must be at least 1.", param="max_tokens")
+    if (request.n or 1) > MOST_ANSWERS:
+        message = f"One request has at most {MOST_ANSWERS} answers."
+        raise InvalidRequest(message, param="n")
     limit = min(request.max_output_tokens or offer.default_output_tokens, offer.max_output_tokens)
     return Plea(
         caller=caller,

@@ -212,6 +212,21 @@ def test_what_only_looks_reaches_nobody(shared_house):
     assert not Hold.unscoped.exists()
 
 
+def test_a_body_without_end_is_cut_off(house):
+    """Sent in pieces and without a length: 413 at either door, whatever is still to come."""
+
+    def pieces() -> Iterator[bytes]:
+        for _ in range(40):
+            yield b" " * 1024 * 1024
+
+    for path in ("/v1/messages", "/v1/embeddings", "/admin/limit"):
+        try:
+            answer = house.client.post(path, content=pieces(), headers={"authorization": f"Bearer {house.secret}"})
+        except httpx.TransportError:  # the server may hang up on whoever goes on sending
+            continue
+        assert answer.status_code in {413, 403}, path
+
+
 @pytest.fixture
 def shared_house() -> Iterator[House]:
     with opened() as house:
@@ -267,6 +282,32 @@ def test_bad_bodies_are_refused_in_the_doors_own_words(house):
             assert answer.json()["error"]["message"], where
     assert not Departure.unscoped.exists()
     assert not Hold.unscoped.exists()
+
+
+ODD_NUMBERS: tuple[tuple[str, dict[str, Any]], ...] = (
+    ("/v1/chat/completions", {**CHAT, "n": 99_999}),
+    ("/v1/chat/completions", {**CHAT, "n": 0}),
+    ("/v1/chat/completions", {**CHAT, "n": -1}),
+    ("/v1/chat/completions", {**CHAT, "max_tokens": 0}),
+    ("/v1/chat/completions", {**CHAT, "max_tokens": -5}),
+    ("/v1/chat/completions", {**CHAT, "max_tokens": 1.5}),
+    ("/v1/chat/completions", {**CHAT, "stream": "true"}),
+    ("/v1/messages", {**CHAT, "max_tokens": 0}),
+    ("/v1/responses", {"model": "sandbox-standard", "input": "a", "max_output_tokens": 0}),
+    (WORK["generateContent"].path, {**CONTENTS, "generationConfig": {"candidateCount": 99_999}}),
+    (WORK["generateContent"].path, {**CONTENTS, "generationConfig": {"maxOutputTokens": -1}}),
+    ("/v1/rerank", {"model": "sandbox-rerank", "query": "a", "documents": ["b"], "top_n": -1}),
+    ("/v1/embeddings", {"model": "sandbox-embedding", "input": []}),
+)
+
+
+def test_numbers_out_of_range_are_the_senders_to_mend(house):
+    for path, body in ODD_NUMBERS:
+        for asked in (path, f"/v1/quote?for={path}"):
+            answer = house.post(asked, body)
+            assert answer.status_code == 400, (asked, body, answer.status_code, answer.text[:200])
+            assert shaped(answer, asked), asked
+    assert not [call for call in house.calls() if call.price_nano]
 
 
 def test_framing_methods_and_odd_paths(house):

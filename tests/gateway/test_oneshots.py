@@ -11,7 +11,7 @@ from accounts import trail
 from billing import pricebook
 from billing.models import Hold
 from billing.wallets import credit
-from gateway.models import AIModel, Departure, Provider, Route
+from gateway.models import AIModel, Credential, Departure, Provider, Route
 from tests import factories
 from tests.gateway.house import CANONICAL, EXPRESS, House, opened
 
@@ -84,6 +84,25 @@ def test_an_empty_wallet_and_a_cap_are_told_before_anything_leaves(house):
     assert Departure.unscoped.filter(organization=poor).count() == 2
     credit(poor, 1_000_000, "a little", trail.SYSTEM)
     assert house.post("/v1/embeddings", body).status_code == 200
+
+
+def test_a_provider_that_does_not_count_is_not_asked(house):
+    """Then we estimate, say so, and nothing leaves."""
+    sandbox = Provider.objects.get(slug="sandbox")
+    plain = Provider.objects.create(
+        slug="plain", name="Plain", kind="openai_compatible", base_url=f"{sandbox.base_url}/v1", may_be_private=True
+    )
+    Credential.objects.create(provider=plain, secret=sandbox.credentials.get().secret)
+    model = AIModel.objects.create(slug="plain", name="plain")
+    Route.objects.create(model=model, provider=plain, upstream_model="sandbox-standard")
+    time.sleep(1.5)  # the catalogue looks once a second
+    hello = [{"role": "user", "content": "Say hello"}]
+    answer = house.post("/v1/messages/count_tokens", {"model": "plain", "messages": hello})
+    assert answer.headers["x-token-count"] == "estimated"
+    assert answer.json()["input_tokens"] > 0
+    answer = house.post("/v1beta/models/plain:countTokens", {"contents": [{"parts": [{"text": "Say hello"}]}]})
+    assert answer.json()["totalTokens"] > 0
+    assert not Departure.unscoped.exists()
 
 
 def test_limits_hold_for_questions_as_for_conversations(house):
