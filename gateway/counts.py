@@ -19,7 +19,7 @@ from gateway.dialects.neutral import Json, Request
 from gateway.dialects.passing import rewritten
 from gateway.dialects.reading import members, reply_members, written
 from gateway.doorway import Asked, Reply, Visitor
-from gateway.entrance import served
+from gateway.entrance import read_anew, served
 from gateway.metering import estimate_input
 from gateway.models.calls import CallState
 from gateway.relay import JSON, Corridor, told_headers
@@ -47,6 +47,7 @@ class Counts:
         doorway.check_purpose(asked.front, offer)
         counting = tuple(one for one in offer.servings if asked.front.way in kinds.KINDS[one.kind].speaks)
         if not counting:
+            await read_anew(self._callers, visitor)  # nothing is reserved, so nobody else would say that the key ended
             return _estimated(asked, request)
         plea = _plea(asked, caller, offer, counting, visitor.country)
         return await self._corridor.serve(asked, plea, partial(self._ask, asked))

@@ -17,7 +17,7 @@ from gateway.calls import Plea
 from gateway.catalog import Picture, Priced, Shelf
 from gateway.dialects.reading import written
 from gateway.doorway import Asked, Reply, front_for
-from gateway.entrance import served
+from gateway.entrance import read_anew
 from gateway.errors import InvalidRequest
 from gateway.metering import estimate_input
 from gateway.relay import JSON
@@ -37,11 +37,8 @@ class Quotes:
         picture = self._shelf.picture
         visitor = doorway.enter(asked, picture)
         meant = meant_by(asked)
-
-        async def quote(caller: Caller) -> Reply:
-            return Reply(200, (JSON,), written(_quote(meant, caller, picture, asked.query.get("for", CHAT))))
-
-        return await served(self._callers, visitor, quote)
+        caller = await read_anew(self._callers, visitor)
+        return Reply(200, (JSON,), written(_quote(meant, caller, picture, asked.query.get("for", CHAT))))
 
 
 def meant_by(asked: Asked) -> Asked:

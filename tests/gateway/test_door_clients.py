@@ -103,8 +103,12 @@ def test_a_page_of_a_known_origin_may_read_and_no_other(house, settings):
 
 
 def test_a_revoked_key_reads_nothing_more(house):
+    asks = {"model": "sandbox-standard", "messages": HELLO}
     assert house.ask("GET", "/v1/balance").status_code == 200
+    assert house.post("/v1/quote", asks).status_code == 200
     keys.revoke(house.key, now=timezone.now(), source=trail.SYSTEM)
     for path in ("/v1/models", "/v1/balance", "/user/monitor"):
         assert house.ask("GET", path).status_code == 401, path
+    for path in ("/v1/quote", "/v1/messages/count_tokens"):
+        assert house.post(path, asks).status_code == 401, path
     assert house.post("/v1/embeddings", {"model": "sandbox-embedding", "input": "a"}).status_code == 401
