@@ -265,6 +265,9 @@ CELERY_BEAT_SCHEDULE: dict[str, dict[str, Any]] = {
     "sweep holds of the dead": {"task": "billing.sweep_holds", "schedule": 10.0, "options": {"expires": 10}},
     "let grants lapse": {"task": "billing.lapse_grants", "schedule": 60.0, "options": {"expires": 60}},
     "make the months of calls ahead": {"task": "gateway.make_months", "schedule": crontab(hour="2", minute="10")},
+    "roll up calls": {"task": "analytics.roll_up", "schedule": 60.0, "options": {"expires": 60}},
+    "mend rollups": {"task": "analytics.mend_rollups", "schedule": crontab(hour="2", minute="40")},
+    "archive old calls": {"task": "analytics.archive_old_calls", "schedule": crontab(hour="4", minute="10")},
     "prove the books": {"task": "billing.prove_books", "schedule": 300.0, "options": {"expires": 300}},
     "prove all the books": {
         "task": "billing.prove_books",
@@ -273,6 +276,12 @@ CELERY_BEAT_SCHEDULE: dict[str, dict[str, Any]] = {
         "options": {"expires": 3600},
     },
 }
+
+# --- What happened ----------------------------------------------------------------------------------------------------
+
+# Whole months of calls that stay in the database before they go to a file in ARCHIVE_DIR; 0 keeps all of them.
+CALLS_KEPT_MONTHS = env.int("CALLS_KEPT_MONTHS", 0)
+ARCHIVE_DIR = env.str("ARCHIVE_DIR", str(DATA_DIR / "archive"))
 
 # --- People -----------------------------------------------------------------------------------------------------------
 

@@ -1,0 +1,56 @@
+"""What a cached token saves its customer, for every pair of price versions that calls were made under.
+
+Versions never change, so a saving is computed once, by the pricing engine, and kept as a row that rollups join. It is
+the list price (before a customer's own multipliers) of a million uncached input tokens less that of a million cached
+ones, at the first context tier; a plan that asks the same for both saves nothing.
+"""
+
+from django.db import connection
+
+from analytics.models import CacheSaving
+from billing.models.plans import CostCardVersion, PlanVersion
+from billing.pricing import Bucket, Card, Line, Plan, Rates, Unpriced, Usage, charge
+
+MILLION = 1_000_000
+UNPRICED_YET = """
+SELECT DISTINCT c.plan_version_id, coalesce(c.card_version_id, 0), c.model_served
+FROM gateway_call c
+LEFT JOIN analytics_cachesaving v ON v.plan_version_id = c.plan_version_id
+    AND v.card_version_id = coalesce(c.card_version_id, 0) AND v.model = c.model_served
+WHERE c.id >= %s AND c.id < %s AND c.cached_tokens > 0 AND v.id IS NULL
+"""
+
+
+def price_new(*, low: int, high: int) -> None:
+    """Price the pairs that calls with these ids name and nobody has priced yet."""
+    with connection.cursor() as cursor:
+        cursor.execute(UNPRICED_YET, [low, high])
+        found = cursor.fetchall()
+    made = [
+        CacheSaving(plan_version_id=plan, card_version_id=card, model=model, nano_per_million=saving(plan, card, model))
+        for plan, card, model in found
+    ]
+    CacheSaving.objects.bulk_create(made, ignore_conflicts=True)
+
+
+def saving(plan_version: int, card_version: int, model: str) -> int:
+    """What a million cached tokens of this model save, never below zero; 0 where there is no price to compare."""
+    plan = PlanVersion.objects.filter(pk=plan_version).first()
+    card = CostCardVersion.objects.filter(pk=card_version).first()
+    if plan is None:
+        return 0
+    try:
+        rates = Rates.of(plan=Plan.from_json(plan.body), card=Card.from_json(card.body) if card else None, model=model)
+        fresh, cached = (_price(rates, cache) for cache in ("none", "read"))
+    except Unpriced:
+        return 0
+    return max(0, fresh - cached)
+
+
+def _price(rates: Rates, cache: str) -> int:
+    usage = Usage((Line(Bucket("input", cache=cache), MILLION),))
+    tier = rates.tariffs[0]
+    numerator = tier.price.total(usage.lines)
+    if tier.ratios is not None:  # tokens are counted several times instead of being dearer
+        return charge(usage=usage, rates=rates).charge_nano
+    return numerator // tier.price.denominator
