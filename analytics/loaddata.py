@@ -175,7 +175,7 @@ def _statements(asked: Load, first: int, process: int) -> list[str]:
             CASE WHEN n % 2 = 0 THEN {first} ELSE ({other})::bigint END AS organization,
             200 + (n * 104729 % 9000) AS latency, n % 97 = 0 AS failed
         FROM generate_series(%s::bigint, %s::bigint) AS n
-    ) AS m JOIN load_template t ON t.place = (m.n * 31 + m.n / 7) % {TEMPLATES}
+    ) AS m JOIN load_template t ON t.place = (m.organization * 5 + m.n * 31 % 6) % {TEMPLATES}
     """
     paid = (
         f"{source} JOIN billing_account a ON a.organization_id = m.organization AND a.kind = 'paid' WHERE NOT m.failed"
@@ -184,8 +184,8 @@ def _statements(asked: Load, first: int, process: int) -> list[str]:
     late = f"{at} + m.latency * interval '1 millisecond'"
     return [
         (
-            "INSERT INTO billing_hold (id, organization_id, process_id, held_nano, caps, created_at, outcome, charged_nano,"
-            f" unrecovered_nano, resolved_at) SELECT m.id, m.organization, {process}, CASE WHEN m.failed THEN 0"
+            "INSERT INTO billing_hold (id, organization_id, process_id, held_nano, caps, created_at, outcome,"
+            f" charged_nano, unrecovered_nano, resolved_at) SELECT m.id, m.organization, {process}, CASE WHEN m.failed THEN 0"
             f" ELSE t.price * 2 END, '[]', {at}, CASE WHEN m.failed THEN 'released' ELSE 'settled' END,"
             f" CASE WHEN m.failed THEN 0 ELSE t.price END, 0, {late} {source}"
         ),
@@ -206,15 +206,15 @@ def _statements(asked: Load, first: int, process: int) -> list[str]:
             f" SELECT m.id, m.organization, m.organization * 10 + m.n / 2 % 2, m.organization, {at}, {late},"
             " CASE WHEN m.failed THEN 'failed' ELSE 'done' END, '/v1/chat/completions', m.n % 2 = 0, t.model, t.model,"
             " t.provider, t.plan, t.card, '{}', CASE WHEN m.failed THEN '[]' ELSE t.usage END, CASE WHEN m.failed THEN"
-            " 'none' ELSE 'reported' END, '', CASE WHEN m.failed THEN 0 ELSE t.fresh END, CASE WHEN m.failed THEN 0 ELSE"
-            " t.cached END, CASE WHEN m.failed THEN 0 ELSE t.output END, 0, t.price * 2, CASE WHEN m.failed THEN 0 ELSE"
+            " 'none' ELSE 'reported' END, '', CASE WHEN m.failed THEN 0 ELSE t.fresh END, CASE WHEN m.failed THEN 0"
+            " ELSE t.cached END, CASE WHEN m.failed THEN 0 ELSE t.output END, 0, t.price * 2, CASE WHEN m.failed THEN 0 ELSE"
             " t.price END, CASE WHEN m.failed THEN 0 ELSE t.cost END, m.latency, m.latency / 4, CASE WHEN m.failed THEN"
             f" 502 ELSE 200 END, CASE WHEN m.failed THEN 'upstream_error' ELSE '' END, '',"
             f" ({countries})[1 + m.organization % {len(COUNTRIES)}], '', '' {source}"
         ),
         (
-            "INSERT INTO gateway_attempt (id, call_id, organization_id, number, provider, credential_id, upstream_model,"
-            " started_at, status, error, usage, cost_nano, first_byte_ms, latency_ms, upstream_request_id) SELECT m.id,"
+            "INSERT INTO gateway_attempt (id, call_id, organization_id, number, provider, credential_id,"
+            " upstream_model, started_at, status, error, usage, cost_nano, first_byte_ms, latency_ms, upstream_request_id) SELECT m.id,"
             f" m.id, m.organization, 1, t.provider, NULL, t.model, {at}, CASE WHEN m.failed THEN 502 ELSE 200 END, '',"
             " CASE WHEN m.failed THEN '[]' ELSE t.usage END, CASE WHEN m.failed THEN 0 ELSE t.cost END, m.latency / 4,"
             f" m.latency, '' {source}"

@@ -16,7 +16,7 @@ from django.db import connection
 
 from analytics import rollups, savings
 from analytics.histograms import bucket
-from analytics.rollup_sql import CUSTOMER_DAY, CUSTOMER_QUARTER, SHOP_DAY, SHOP_QUARTER, SUMS, Grain
+from analytics.rollup_sql import COUNTRY_DAY, CUSTOMER_DAY, CUSTOMER_QUARTER, SHOP_DAY, SHOP_QUARTER, SUMS, Grain
 from analytics.rows import read_date, read_json, read_moment
 from gateway.callid import first_id
 
@@ -60,14 +60,14 @@ def prove_day(day: date, *, proof: Proof, most: int = 20) -> list[Difference]:
     """Compare every cell of one UTC day with its calls; at most so many differences are named, all are counted."""
     start = rollups.day_of(day)
     found: list[Difference] = []
-    days: dict[Grain, Cells] = {CUSTOMER_DAY: defaultdict(Counter), SHOP_DAY: defaultdict(Counter)}
+    days: dict[Grain, Cells] = {grain: defaultdict(Counter) for grain in (CUSTOMER_DAY, SHOP_DAY, COUNTRY_DAY)}
     for hour in (start + n * HOUR for n in range(24)):
         quarters: dict[Grain, Cells] = {CUSTOMER_QUARTER: defaultdict(Counter), SHOP_QUARTER: defaultdict(Counter)}
         for call in _calls(hour, hour + HOUR):
             proof.calls += 1
             counted = _measures(call)
             for grain, cells in (*quarters.items(), *days.items()):
-                cells[_key(grain, call)].update(counted)
+                cells[_key(grain, call)].update(_kept(grain, counted))
         for grain, cells in quarters.items():
             found += _compare(grain, cells, hour, hour + HOUR, proof)
     for grain, cells in days.items():
@@ -102,6 +102,12 @@ def _key(grain: Grain, call: dict[str, Any]) -> tuple[Any, ...]:
         "api_key_id": call["api_key_id"] or 0,
     }
     return tuple(values[name] for name in (grain.time, *grain.dimensions))
+
+
+def _kept(grain: Grain, counted: Counter[str]) -> dict[str, int]:
+    """What a table keeps of a call: all sums, and of the named counters those it is for."""
+    wanted = {"none": lambda name: False, "usage": lambda name: "." in name, "all": lambda name: True}[grain.counters]
+    return {name: many for name, many in counted.items() if name in SUMS or wanted(name)}
 
 
 def _measures(call: dict[str, Any]) -> Counter[str]:
@@ -185,5 +191,13 @@ def _stored(grain: Grain, start: datetime, end: datetime) -> Iterator[tuple[tupl
                 time, *rest = row
                 dimensions, values, spread = rest[: -len(SUMS) - 1], rest[-len(SUMS) - 1 : -1], rest[-1]
                 counted = Counter(dict(zip(SUMS, values, strict=True)))
-                counted.update(read_json(spread))
+                counted.update(_words(spread) if grain is CUSTOMER_QUARTER else read_json(spread))
                 yield (when(time), *dimensions), counted
+
+
+def _words(spread: str) -> Counter[str]:
+    counted: Counter[str] = Counter()
+    for word in spread.split():
+        name, _, many = word.partition("=")
+        counted[name] += int(many or 1)
+    return counted

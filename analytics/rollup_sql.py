@@ -23,12 +23,16 @@ CUSTOMER = ("storefront_id", "organization_id", "user_id", "api_key_id", "model"
 
 @dataclass(frozen=True, slots=True)
 class Grain:
-    """A rollup: its table, the column of its time, its dimensions, and the table it is the sum of."""
+    """A rollup: its table, the column of its time, its dimensions, and the table it is the sum of.
+
+    ``counters`` are the named ones it keeps: none, what is no plain text token, or everything.
+    """
 
     table: str
     time: str
     dimensions: tuple[str, ...]
     source: "Grain | None" = None
+    counters: str = "all"
 
     @property
     def key(self) -> tuple[str, ...]:
@@ -42,11 +46,13 @@ class Grain:
         return (self.time, *self.dimensions, *SUMS, "spread")
 
 
+SHOP = ("storefront_id", "model", "provider")
 CUSTOMER_QUARTER = Grain("analytics_customerquarter", "starts_at", CUSTOMER)
-CUSTOMER_DAY = Grain("analytics_customerday", "day", CUSTOMER, CUSTOMER_QUARTER)
-SHOP_QUARTER = Grain("analytics_shopquarter", "starts_at", ("storefront_id", "model", "provider"), CUSTOMER_QUARTER)
-SHOP_DAY = Grain("analytics_shopday", "day", ("storefront_id", "model", "provider", "country"), CUSTOMER_DAY)
-FOLDED = (CUSTOMER_DAY, SHOP_QUARTER, SHOP_DAY)
+CUSTOMER_DAY = Grain("analytics_customerday", "day", CUSTOMER, CUSTOMER_QUARTER, "usage")
+SHOP_QUARTER = Grain("analytics_shopquarter", "starts_at", SHOP, CUSTOMER_QUARTER)
+SHOP_DAY = Grain("analytics_shopday", "day", SHOP, SHOP_QUARTER)
+COUNTRY_DAY = Grain("analytics_countryday", "day", ("storefront_id", "country", "model"), CUSTOMER_DAY, "none")
+FOLDED = (CUSTOMER_DAY, SHOP_QUARTER, SHOP_DAY, COUNTRY_DAY)
 GRAINS = (CUSTOMER_QUARTER, *FOLDED)
 
 WORDS = {
@@ -56,12 +62,15 @@ WORDS = {
         "greatest": "GREATEST",
         "starts_at": f"to_timestamp(quarter * {QUARTER_S})",
         "day_of_quarter": "(s.starts_at AT TIME ZONE 'UTC')::date",
-        "lines": "jsonb_array_elements(CASE jsonb_typeof(raw.usage) WHEN 'string' THEN (raw.usage #>> '{}')::jsonb"
-        " ELSE raw.usage END) AS line",
+        "lines": "jsonb_array_elements(CASE jsonb_typeof(c.usage) WHEN 'string' THEN (c.usage #>> '{}')::jsonb"
+        " ELSE c.usage END) AS line",
         "line": "(line ->> '{}')",
-        "quantity": "(line ->> 'quantity')::bigint",
+        "joined": "string_agg({}, ' ')",
         "spread": "jsonb_object_agg(name, n)",
         "nothing": "'{}'::jsonb",
+        "tokens": "string_to_table(s.spread, ' ') AS token",
+        "token_name": "split_part(token, '=', 1)",
+        "token_count": "coalesce(nullif(split_part(token, '=', 2), ''), '1')::bigint",
         "counters": "jsonb_each_text(s.spread) AS e(name, n)",
         "counter": "e.name, e.n::bigint",
         "whole": "::bigint",
@@ -72,11 +81,16 @@ WORDS = {
         "greatest": "max",
         "starts_at": f"datetime(quarter * {QUARTER_S}, 'unixepoch')",
         "day_of_quarter": "date(s.starts_at)",
-        "lines": "json_each(raw.usage) AS line",
+        "lines": "json_each(c.usage) AS line",
         "line": "json_extract(line.value, '$.{}')",
-        "quantity": "json_extract(line.value, '$.quantity')",
+        "joined": "group_concat({}, ' ')",
         "spread": "json_group_object(name, n)",
         "nothing": "'{}'",
+        "tokens": """json_each('["' || replace(s.spread, ' ', '","') || '"]') AS token""",
+        "token_name": "CASE instr(token.value, '=') WHEN 0 THEN token.value"
+        " ELSE substr(token.value, 1, instr(token.value, '=') - 1) END",
+        "token_count": "CASE instr(token.value, '=') WHEN 0 THEN 1"
+        " ELSE CAST(substr(token.value, instr(token.value, '=') + 1) AS INTEGER) END",
         "counters": "json_each(s.spread) AS e",
         "counter": "e.key AS name, e.value AS n",
         "whole": "",
@@ -89,35 +103,28 @@ SPEED = (
     "CASE WHEN c.state = 'done' AND c.output_tokens > 0 AND c.latency_ms > coalesce(c.first_byte_ms, 0)"
     " THEN c.output_tokens * 10000 / (c.latency_ms - coalesce(c.first_byte_ms, 0)) END"
 )
+TIMED = (("l", "c.latency_ms"), ("f", "c.first_byte_ms"), ("s", f"({SPEED})"))
 SAVED = "coalesce(c.cached_tokens * v.nano_per_million / 1000000, 0)"
 
 
 @cache
-def calls_added_up(vendor: str) -> str:
-    """Select the cells of ``CUSTOMER_QUARTER`` from calls; parameters: ids from, to, and again; quarters from, to."""
+def calls_added_up(vendor: str, *, packed: bool = True) -> str:
+    """Select the cells of ``CUSTOMER_QUARTER`` from calls; parameters: ids from, to, and again; quarters from, to.
+
+    Its ``spread`` is a list of words, ``l57`` for a latency in bucket 57 and ``input.audio.none.token=9`` for usage
+    that is no plain text: one pass over the calls makes it, and the coarser tables count the words.
+    """
     words = WORDS[vendor]
-    names = "".join(f"'.' || {words['line'].format(part)} || " for part in ("modality", "cache", "unit"))
-    name = f"{words['line'].format('direction')} || {names.removesuffix(' || ')}"
-    plain = (
-        f"{words['line'].format('unit')} = 'token' AND {words['line'].format('modality')} IN ('text', 'reasoning')"
-        f" AND {words['line'].format('cache')} IN ('none', 'read')"
-    )
     dimensions = ", ".join(("quarter", *CUSTOMER))
-    timed = " UNION ALL ".join(
-        f"SELECT {dimensions}, '{letter}' || {column} AS name, 1 AS n FROM raw WHERE {column} IS NOT NULL"
-        for letter, column in (("l", "latency"), ("f", "first_byte"), ("s", "speed"))
-    )
     sums = ", ".join(f"sum({column}){words['whole']} AS {column}" for column in SUMS)
-    same = " AND ".join(f"b.{column} = p.{column}" for column in ("quarter", *CUSTOMER))
-    picked = ", ".join(f"b.{column}" for column in (*CUSTOMER, *SUMS))
+    timed = "trim(" + " || ".join(f"coalesce(' {letter}' || {_bucket(of)}, '')" for letter, of in TIMED) + ")"
+    spread = f"coalesce({words['joined'].format('spread')}, '')" if packed else "''"
+    said = f"nullif(trim({timed} || coalesce(' ' || {_unusual(words)}, '')), '')" if packed else "''"
     return f"""
-WITH bounded AS (
-    SELECT c.*, {words["least"]}({words["greatest"]}({words["ended_quarter"]}, {ID_QUARTER}),
-        {ID_QUARTER} + {LONGEST_QUARTERS}) AS quarter
-    FROM gateway_call c WHERE c.id >= %s AND c.id < %s
-), raw AS (
+SELECT {words["starts_at"]}, {", ".join((*CUSTOMER, *SUMS))}, spread FROM (
+SELECT {dimensions}, {sums}, {spread} AS spread FROM (
     SELECT c.quarter, o.storefront_id, c.organization_id, coalesce(c.user_id, 0) AS user_id,
-        coalesce(c.api_key_id, 0) AS api_key_id, c.model_served AS model, c.provider, c.country, c.usage,
+        coalesce(c.api_key_id, 0) AS api_key_id, c.model_served AS model, c.provider, c.country,
         1 AS requests, {ERROR} AS errors, CASE WHEN c.state = 'partial' THEN 1 ELSE 0 END AS partial,
         c.input_tokens, c.cached_tokens, c.output_tokens, c.reasoning_tokens, c.price_nano,
         coalesce(h.charged_nano, 0) AS charge_nano, coalesce(h.unrecovered_nano, 0) AS unrecovered_nano,
@@ -125,26 +132,19 @@ WITH bounded AS (
         CASE WHEN c.cost_nano IS NULL THEN coalesce(h.charged_nano, 0) ELSE 0 END AS unknown_cost_charge_nano,
         CASE WHEN c.usage_source = 'estimated' THEN 1 ELSE 0 END AS estimated,
         CASE WHEN c.usage_source = 'estimated' THEN coalesce(h.charged_nano, 0) ELSE 0 END AS estimated_charge_nano,
-        {SAVED} AS cache_savings_nano, {_bucket("c.latency_ms")} AS latency, {_bucket("c.first_byte_ms")} AS first_byte,
-        {_bucket(f"({SPEED})")} AS speed
-    FROM bounded c
+        {SAVED} AS cache_savings_nano, {said} AS spread
+    FROM (
+        SELECT c.*, {words["least"]}({words["greatest"]}({words["ended_quarter"]}, {ID_QUARTER}),
+            {ID_QUARTER} + {LONGEST_QUARTERS}) AS quarter
+        FROM gateway_call c WHERE c.id >= %s AND c.id < %s
+    ) c
     JOIN accounts_organization o ON o.id = c.organization_id
     LEFT JOIN billing_hold h ON h.id = c.id AND h.id >= %s AND h.id < %s
     LEFT JOIN analytics_cachesaving v ON v.plan_version_id = c.plan_version_id
         AND v.card_version_id = coalesce(c.card_version_id, 0) AND v.model = c.model_served
     WHERE c.quarter >= %s AND c.quarter < %s
-), base AS (
-    SELECT {dimensions}, {sums} FROM raw GROUP BY {dimensions}
-), tall AS (
-    {timed} UNION ALL SELECT {dimensions}, {name} AS name, {words["quantity"]} AS n
-    FROM raw, {words["lines"]} WHERE NOT ({plain})
-), named AS (
-    SELECT {dimensions}, name, sum(n){words["whole"]} AS n FROM tall GROUP BY {dimensions}, name
-), packed AS (
-    SELECT {dimensions}, {words["spread"]} AS spread FROM named GROUP BY {dimensions}
-)
-SELECT {words["starts_at"].replace("quarter", "b.quarter")}, {picked}, coalesce(p.spread, {words["nothing"]})
-FROM base b LEFT JOIN packed p ON {same}
+) raw GROUP BY {dimensions}
+) cells
 """
 
 
@@ -152,32 +152,50 @@ def _bucket(value: str) -> str:
     return f"CASE WHEN {value} IS NOT NULL THEN {bucket_sql(value)} END"
 
 
+def _unusual(words: dict[str, str]) -> str:
+    """The usage of one call that is no plain text token, as words."""
+    plain = (
+        f"{words['line'].format('unit')} = 'token' AND {words['line'].format('modality')} IN ('text', 'reasoning')"
+        f" AND {words['line'].format('cache')} IN ('none', 'read')"
+    )
+    name = " || '.' || ".join(words["line"].format(part) for part in ("direction", "modality", "cache", "unit"))
+    word = f"{name} || '=' || {words['line'].format('quantity')}"
+    return f"(SELECT {words['joined'].format(word)} FROM {words['lines']} WHERE NOT ({plain}))"
+
+
 @cache
 def added_up(grain: Grain, vendor: str) -> str:
-    """Select the cells of a rollup from the one it is the sum of; parameters: its time from, to, and again."""
+    """Select the cells of a rollup from the one it is the sum of; parameters: its time from, to (and again)."""
     words, source = WORDS[vendor], grain.source
     assert source is not None, "only the calls themselves add up to the finest grain"
     time = words["day_of_quarter"] if grain.time != source.time else f"s.{source.time}"
-    dimensions = ", ".join(grain.dimensions)
     own = ", ".join(f"s.{column}" for column in grain.dimensions)
     sums = ", ".join(f"sum({column}){words['whole']} AS {column}" for column in SUMS)
+    within = f"WHERE s.{source.time} >= %s AND s.{source.time} < %s"
+    base = f"SELECT {time} AS {grain.time}, {own}, {sums} FROM {source.table} s {within} GROUP BY {time}, {own}"
+    if grain.counters == "none":
+        return f"SELECT b.*, {words['nothing']} FROM ({base}) b"
+    dimensions = ", ".join((grain.time, *grain.dimensions))
     same = " AND ".join(f"b.{column} = p.{column}" for column in (grain.time, *grain.dimensions))
-    picked = ", ".join(f"b.{column}" for column in (grain.time, *grain.dimensions, *SUMS))
-    within = f"FROM {source.table} s WHERE s.{source.time} >= %s AND s.{source.time} < %s"
     return f"""
-WITH base AS (
-    SELECT {time} AS {grain.time}, {own}, {sums} {within} GROUP BY {time}, {own}
-), tall AS (
-    SELECT {time} AS {grain.time}, {own}, {words["counter"]}
-    {within.replace(" s WHERE", f" s CROSS JOIN {words['counters']} WHERE")}
+WITH base AS ({base}), tall AS (
+    SELECT {time} AS {grain.time}, {own}, {_words_of(grain, source, words, within)}
 ), named AS (
-    SELECT {grain.time}, {dimensions}, name, sum(n){words["whole"]} AS n FROM tall
-    GROUP BY {grain.time}, {dimensions}, name
+    SELECT {dimensions}, name, sum(n){words["whole"]} AS n FROM tall GROUP BY {dimensions}, name
 ), packed AS (
-    SELECT {grain.time}, {dimensions}, {words["spread"]} AS spread FROM named GROUP BY {grain.time}, {dimensions}
+    SELECT {dimensions}, {words["spread"]} AS spread FROM named GROUP BY {dimensions}
 )
-SELECT {picked}, coalesce(p.spread, {words["nothing"]}) FROM base b LEFT JOIN packed p ON {same}
+SELECT b.*, coalesce(p.spread, {words["nothing"]}) FROM base b LEFT JOIN packed p ON {same}
 """
+
+
+def _words_of(grain: Grain, source: Grain, words: dict[str, str], within: str) -> str:
+    if source is not CUSTOMER_QUARTER:
+        return f"{words['counter']} FROM {source.table} s CROSS JOIN {words['counters']} {within}"
+    wanted = "s.spread <> ''" if grain.counters == "all" else f"{words['token_name']} LIKE '%%.%%'"
+    some = "" if grain.counters == "all" else " AND s.spread LIKE '%%=%%'"
+    counted = f"{words['token_name']} AS name, {words['token_count']} AS n"
+    return f"{counted} FROM {source.table} s CROSS JOIN {words['tokens']} {within}{some} AND {wanted}"
 
 
 @cache

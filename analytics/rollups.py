@@ -26,7 +26,6 @@ from analytics.rollup_sql import (
     FOLDED,
     LONGEST_QUARTERS,
     QUARTER_S,
-    SHOP_DAY,
     Grain,
     added_up,
     calls_added_up,
@@ -151,7 +150,7 @@ def _of_source(grain: Grain, start: datetime, end: datetime) -> Statement:
     if grain.time == "day":  # the whole of every day that was touched
         start, end = day_of(start.date()), day_of((end - timedelta(microseconds=1)).date()) + DAY
     low, high = time_bounds(grain.source.time if grain.source else grain.time, start, end)
-    return added_up(grain, connection.vendor), [low, high, low, high]
+    return added_up(grain, connection.vendor), [low, high] * (1 if grain.counters == "none" else 2)
 
 
 def time_bounds(time: str, start: datetime, end: datetime) -> tuple[Any, Any]:
@@ -166,8 +165,10 @@ def time_bounds(time: str, start: datetime, end: datetime) -> tuple[Any, Any]:
 def _write(grain: Grain, select: str, parameters: list[Any]) -> int:
     with connection.cursor() as cursor:
         if connection.vendor == "postgresql":
-            cursor.execute(upsert(grain, select), parameters)
-            return int(cursor.rowcount)
+            with transaction.atomic():
+                cursor.execute("SET LOCAL work_mem = '128MB'")  # a day's cells are sorted and hashed in memory
+                cursor.execute(upsert(grain, select), parameters)
+                return int(cursor.rowcount)
         cursor.execute(select, parameters)
         cells = cursor.fetchall()
     marks = ", ".join(["%s"] * len(grain.columns))
@@ -210,11 +211,9 @@ WATCHED = ("requests", "input_tokens", "output_tokens", "price_nano", "charge_na
 
 
 def _hours_of_calls(start: datetime, end: datetime) -> dict[datetime, tuple[int, ...]]:
-    cells = calls_added_up(connection.vendor)
+    head = calls_added_up(connection.vendor, packed=False).partition("FROM (")[2]
     sums = ", ".join(f"sum({name})" for name in WATCHED)
-    # The finest grain without its packing: the sums alone are compared.
-    head, _, _ = cells.partition(", tall AS (")
-    statement = f"{head} SELECT quarter / 4, {sums} FROM base GROUP BY quarter / 4"
+    statement = f"SELECT quarter / 4, {sums} FROM ({head} GROUP BY quarter / 4"
     with connection.cursor() as cursor:
         cursor.execute(statement, call_bounds(start, end))
         return {
@@ -242,4 +241,4 @@ def _hours_of_cells(start: datetime, end: datetime) -> dict[datetime, tuple[int,
         }
 
 
-__all__ = ["SHOP_DAY", "Gone", "Rolled", "mend", "moment", "rebuild", "roll", "roll_recent"]
+__all__ = ["Gone", "Rolled", "mend", "moment", "rebuild", "roll", "roll_recent"]

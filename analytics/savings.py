@@ -1,13 +1,15 @@
-"""What a cached token saves its customer, for every pair of price versions that calls were made under.
+"""What price versions say about tokens, as rows that SQL can join: what a cached one saves, how often one counts.
 
-Versions never change, so a saving is computed once, by the pricing engine, and kept as a row that rollups join. It is
-the list price (before a customer's own multipliers) of a million uncached input tokens less that of a million cached
-ones, at the first context tier; a plan that asks the same for both saves nothing.
+Versions never change, so each is computed once, by the pricing engine, for every pair of versions that calls were made
+under. A saving is the list price (before a customer's own multipliers) of a million uncached input tokens less that of
+a million cached ones; a ratio exists where a plan counts dear tokens several times. Both are of the first context tier.
 """
+
+from fractions import Fraction
 
 from django.db import connection
 
-from analytics.models import CacheSaving
+from analytics.models import CacheSaving, TokenRatio
 from billing.models.plans import CostCardVersion, PlanVersion
 from billing.pricing import Bucket, Card, Line, Plan, Rates, Unpriced, Usage, charge
 
@@ -17,7 +19,7 @@ SELECT DISTINCT c.plan_version_id, coalesce(c.card_version_id, 0), c.model_serve
 FROM gateway_call c
 LEFT JOIN analytics_cachesaving v ON v.plan_version_id = c.plan_version_id
     AND v.card_version_id = coalesce(c.card_version_id, 0) AND v.model = c.model_served
-WHERE c.id >= %s AND c.id < %s AND c.cached_tokens > 0 AND v.id IS NULL
+WHERE c.id >= %s AND c.id < %s AND v.id IS NULL
 """
 
 
@@ -26,6 +28,19 @@ def price_new(*, low: int, high: int) -> None:
     with connection.cursor() as cursor:
         cursor.execute(UNPRICED_YET, [low, high])
         found = cursor.fetchall()
+    for plan, card, model in found:
+        ratios = [
+            TokenRatio(
+                plan_version_id=plan,
+                card_version_id=card,
+                model=model,
+                bucket=".".join(bucket),
+                numerator=ratio.numerator,
+                denominator=ratio.denominator,
+            )
+            for bucket, ratio in token_ratios(plan, card, model).items()
+        ]
+        TokenRatio.objects.bulk_create(ratios, ignore_conflicts=True)
     made = [
         CacheSaving(plan_version_id=plan, card_version_id=card, model=model, nano_per_million=saving(plan, card, model))
         for plan, card, model in found
@@ -33,18 +48,34 @@ def price_new(*, low: int, high: int) -> None:
     CacheSaving.objects.bulk_create(made, ignore_conflicts=True)
 
 
+def token_ratios(plan_version: int, card_version: int, model: str) -> dict[Bucket, Fraction]:
+    """How often a token of each bucket counts; empty under a plan that does not adjust tokens."""
+    rates = _rates(plan_version, card_version, model)
+    table = rates.tariffs[0].ratios if rates else None
+    if table is None:
+        return {}
+    return {bucket: Fraction(number, table.denominator) for bucket, number in table.numerators.items()}
+
+
 def saving(plan_version: int, card_version: int, model: str) -> int:
     """What a million cached tokens of this model save, never below zero; 0 where there is no price to compare."""
-    plan = PlanVersion.objects.filter(pk=plan_version).first()
-    card = CostCardVersion.objects.filter(pk=card_version).first()
-    if plan is None:
-        return 0
+    rates = _rates(plan_version, card_version, model)
     try:
-        rates = Rates.of(plan=Plan.from_json(plan.body), card=Card.from_json(card.body) if card else None, model=model)
-        fresh, cached = (_price(rates, cache) for cache in ("none", "read"))
+        fresh, cached = (_price(rates, cache) for cache in ("none", "read")) if rates else (0, 0)
     except Unpriced:
         return 0
     return max(0, fresh - cached)
+
+
+def _rates(plan_version: int, card_version: int, model: str) -> Rates | None:
+    plan = PlanVersion.objects.filter(pk=plan_version).first()
+    card = CostCardVersion.objects.filter(pk=card_version).first()
+    if plan is None:
+        return None
+    try:
+        return Rates.of(plan=Plan.from_json(plan.body), card=Card.from_json(card.body) if card else None, model=model)
+    except Unpriced:
+        return None
 
 
 def _price(rates: Rates, cache: str) -> int:

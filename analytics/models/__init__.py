@@ -3,11 +3,23 @@
 from analytics.models.rollups import (
     ArchivedMonth,
     CacheSaving,
+    CountryDay,
     CustomerDay,
     CustomerQuarter,
     RollupMark,
     ShopDay,
     ShopQuarter,
+    TokenRatio,
 )
 
-__all__ = ["ArchivedMonth", "CacheSaving", "CustomerDay", "CustomerQuarter", "RollupMark", "ShopDay", "ShopQuarter"]
+__all__ = [
+    "ArchivedMonth",
+    "CacheSaving",
+    "CountryDay",
+    "CustomerDay",
+    "CustomerQuarter",
+    "RollupMark",
+    "ShopDay",
+    "ShopQuarter",
+    "TokenRatio",
+]

@@ -1,19 +1,22 @@
 """Rollups: what calls amount to, added up so that a page never has to read calls.
 
-Four tables, each a pure function of the calls and the holds that paid for them:
+Five tables, each a pure function of the calls and the holds that paid for them:
 
 - ``CustomerQuarter``: one organization, member, key, model, provider and country in one quarter of an hour (UTC). The
-  finest grain; the other three are sums of it. A quarter and not an hour, because a day in Kathmandu (+05:45) begins in
+  finest grain; the others are sums of it. A quarter and not an hour, because a day in Kathmandu (+05:45) begins in
   the middle of one: every zone in force today is a whole number of quarters away from UTC, so any local day of 23, 24
   or 25 hours is an exact sum of rows.
 - ``CustomerDay``: the same in one UTC day: what a customer or a desk asks about months.
 - ``ShopQuarter``: one storefront, model and provider in one quarter: local days and the last hours for the desk,
   however many customers there are.
-- ``ShopDay``: one storefront, model, provider and country in one UTC day.
+- ``ShopDay``: the same in one UTC day.
+- ``CountryDay``: one storefront, country and model in one UTC day.
 
 Hours are four quarters. A call belongs to the moment it was settled (``rollups.moment`` says it to the letter). What is
 no plain text token (audio, images, cache writes, searches), and how long things took, is counted by name in ``spread``;
-such counters are added up like everything else, so percentiles of a month come from the sum of its days.
+such counters are added up like everything else, so percentiles of a month come from the sum of its days. The finest
+grain has them as a list of words (a cell has few calls, and a list is cheap to make), the shop's tables as an object of
+counts; a customer's days keep only the usage, so a customer's percentiles are read from its quarters.
 """
 
 from typing import ClassVar
@@ -42,8 +45,6 @@ class Measures(models.Model):
     estimated = models.BigIntegerField()  # calls whose usage was estimated
     estimated_charge_nano = models.BigIntegerField()
     cache_savings_nano = models.BigIntegerField()
-    # {"l57": calls of that latency, "f31": first byte, "s12": speed, "input.audio.none.token": quantity}
-    spread = models.JSONField(default=dict)
 
     class Meta:
         abstract = True
@@ -72,6 +73,7 @@ class CustomerQuarter(CustomerMeasures):
     """What one key did in one quarter of an hour."""
 
     starts_at = models.DateTimeField()
+    spread = models.TextField(default="")  # l57: latency, f31: first byte, s12: speed, input.audio.none.token=9
 
     class Meta(TenantModel.Meta):
         indexes: ClassVar = [models.Index(fields=["starts_at"], name="customerquarter_by_time")]
@@ -90,6 +92,7 @@ class CustomerDay(CustomerMeasures):
     """What one key did in one UTC day."""
 
     day = models.DateField()
+    spread = models.JSONField(default=dict)
 
     class Meta(TenantModel.Meta):
         indexes: ClassVar = [models.Index(fields=["day"], name="customerday_by_time")]
@@ -111,7 +114,7 @@ class ShopMeasures(Measures):
         "accounts.Storefront", on_delete=models.PROTECT, related_name="+", db_index=False, db_constraint=False
     )
     model = models.CharField(max_length=120)
-    provider = models.CharField(max_length=60)
+    spread = models.JSONField(default=dict)  # {"l57": calls, "f31": calls, "s12": calls, "input.audio.none.token": 9}
 
     class Meta:
         abstract = True
@@ -121,6 +124,7 @@ class ShopQuarter(ShopMeasures):
     """What one storefront sold of one model in one quarter of an hour."""
 
     starts_at = models.DateTimeField()
+    provider = models.CharField(max_length=60)
 
     class Meta:
         constraints: ClassVar = [
@@ -132,18 +136,54 @@ class ShopQuarter(ShopMeasures):
 
 
 class ShopDay(ShopMeasures):
-    """What one storefront sold of one model to one country in one UTC day."""
+    """What one storefront sold of one model in one UTC day."""
+
+    day = models.DateField()
+    provider = models.CharField(max_length=60)
+
+    class Meta:
+        constraints: ClassVar = [
+            models.UniqueConstraint(fields=["day", "storefront", "model", "provider"], name="shopday_once")
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.storefront_id}, {self.model}, {self.day}"
+
+
+class CountryDay(ShopMeasures):
+    """What one storefront sold to one country in one UTC day."""
 
     day = models.DateField()
     country = models.CharField(max_length=2)
 
     class Meta:
         constraints: ClassVar = [
-            models.UniqueConstraint(fields=["day", "storefront", "model", "provider", "country"], name="shopday_once")
+            models.UniqueConstraint(fields=["day", "storefront", "country", "model"], name="countryday_once")
         ]
 
     def __str__(self) -> str:
-        return f"{self.storefront_id}, {self.model}, {self.day}"
+        return f"{self.storefront_id}, {self.country or 'nowhere known'}, {self.day}"
+
+
+class TokenRatio(models.Model):
+    """How often one token of a bucket counts under a plan that adjusts tokens, as an exact fraction."""
+
+    plan_version_id = models.BigIntegerField()
+    card_version_id = models.BigIntegerField()
+    model = models.CharField(max_length=120)
+    bucket = models.CharField(max_length=60)  # direction.modality.cache.unit
+    numerator = models.BigIntegerField()
+    denominator = models.BigIntegerField()
+
+    class Meta:
+        constraints: ClassVar = [
+            models.UniqueConstraint(
+                fields=["plan_version_id", "card_version_id", "model", "bucket"], name="tokenratio_once"
+            )
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.model} {self.bucket}: {self.numerator}/{self.denominator}"
 
 
 class CacheSaving(models.Model):
