@@ -9,7 +9,8 @@ import math
 import random
 from collections.abc import Iterator
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
+from decimal import Decimal
 from typing import Any
 
 from allauth.account.models import EmailAddress
@@ -146,7 +147,7 @@ def _cast(customer: Customer, shop: Storefront, start: datetime) -> Cast:
         storefront=shop,
         organization=organization,
         plan_name=PLAN,
-        multiplier=pricebook.Decimal(customer.multiplier),
+        multiplier=Decimal(customer.multiplier),
         at=joined,
         source=trail.SYSTEM,
     )
@@ -362,6 +363,3 @@ def _poisson(chance: random.Random, mean: float) -> int:
         product *= chance.random()
         many += 1
     return many
-
-
-__all__ = ["UTC", "AlreadyThere", "Made", "make"]

@@ -22,7 +22,7 @@ from billing import ledger, pricebook
 from billing.models import Account, ProcessLease, Wallet
 from billing.models.ledger import HOUSE_IDS, House, Kind
 from billing.operations import Credit
-from billing.pricing import Bucket, Line, Usage, charge
+from billing.pricing import Bucket, Card, Line, Plan, Rates, Usage, charge
 from gateway.callid import first_id
 from plumbing.identifiers import new_id
 
@@ -143,9 +143,7 @@ def _templates(cursor: Any, asked: Load) -> None:
     for place in range(TEMPLATES):
         provider, model = PROVIDERS[place % len(PROVIDERS)], place // 2 % MODELS
         card = cards[provider, model]
-        rates = pricebook.Rates.of(
-            plan=pricebook.Plan.from_json(plan.body), card=pricebook.Card.from_json(card.body), model=card.model
-        )
+        rates = Rates.of(plan=Plan.from_json(plan.body), card=Card.from_json(card.body), model=card.model)
         fresh, cached = chance.randrange(200, 2_000), chance.choice((0, 0, 500))
         output = chance.randrange(20, 500)
         lines = [Line(Bucket("input"), fresh), Line(Bucket("output"), output)]

@@ -106,8 +106,12 @@ def _key(grain: Grain, call: dict[str, Any]) -> tuple[Any, ...]:
 
 def _kept(grain: Grain, counted: Counter[str]) -> dict[str, int]:
     """What a table keeps of a call: all sums, and of the named counters those it is for."""
-    wanted = {"none": lambda name: False, "usage": lambda name: "." in name, "all": lambda name: True}[grain.counters]
-    return {name: many for name, many in counted.items() if name in SUMS or wanted(name)}
+    named = grain.counters
+    return {
+        name: many
+        for name, many in counted.items()
+        if name in SUMS or named == "all" or (named == "usage" and "." in name)
+    }
 
 
 def _measures(call: dict[str, Any]) -> Counter[str]:

@@ -12,6 +12,8 @@ from django.db import connection
 from analytics.models import CacheSaving, TokenRatio
 from billing.models.plans import CostCardVersion, PlanVersion
 from billing.pricing import Bucket, Card, Line, Plan, Rates, Unpriced, Usage, charge
+from billing.pricing.cards import find
+from billing.pricing.usage import ALL_BUCKETS
 
 MILLION = 1_000_000
 UNPRICED_YET = """
@@ -54,7 +56,8 @@ def token_ratios(plan_version: int, card_version: int, model: str) -> dict[Bucke
     table = rates.tariffs[0].ratios if rates else None
     if table is None:
         return {}
-    return {bucket: Fraction(number, table.denominator) for bucket, number in table.numerators.items()}
+    found = {bucket: find(table.numerators, bucket) for bucket in ALL_BUCKETS if bucket.unit == "token"}
+    return {bucket: Fraction(number, table.denominator) for bucket, number in found.items() if number is not None}
 
 
 def saving(plan_version: int, card_version: int, model: str) -> int:
