@@ -14,6 +14,9 @@ class AnalyticsConfig(AppConfig):
         """Views stand on tables of lower rooms: they come down before a migration and go up after it."""
         pre_migrate.connect(_take_down, sender=self)
         post_migrate.connect(_put_up, sender=self)
+        from analytics import metrics  # models are loaded now
+
+        metrics.register()
 
 
 def _take_down(using: str, plan: Any = None, **_: Any) -> None:

@@ -316,3 +316,13 @@ def _midnight(day: date, zone: ZoneInfo) -> datetime:
 
 def _local(moment: datetime, zone: ZoneInfo) -> date:
     return moment.astimezone(zone).date()
+
+
+def by_time_of_model(scope: Scope, model: str) -> dict[date, Figures]:
+    """One row for each day of one model, empty ones too."""
+    found = {scope.since + timedelta(days=n): Figures() for n in range(scope.days)}
+    for (when, name), figures in _ask(scope, ("time", "model")).items():
+        if name == model:
+            day = when if not isinstance(when, datetime) else _local(when, scope.zone)
+            found[day] = found.get(day, Figures()) + figures
+    return found

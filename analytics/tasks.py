@@ -7,7 +7,8 @@ from celery import shared_task
 from django.conf import settings
 from django.utils import timezone
 
-from analytics import archive, rollups
+from analytics import alarms, archive, experiments, rollups
+from analytics.models import Experiment
 from plumbing import locks
 
 LEASE_S = 600.0
@@ -28,6 +29,16 @@ def roll_up(**_: Any) -> int:
 def mend_rollups(*, days: int = MENDED_DAYS, **_: Any) -> int:
     """Compare the hours of the last days with their calls, and roll again those that differ."""
     return len(rollups.mend(now=timezone.now(), days=days))
+
+
+@shared_task(name="analytics.look_for_alarms")
+def look_for_alarms(**_: Any) -> int:
+    """Find what loses money, and tell what is new; then end experiments that are over or go badly."""
+    now = timezone.now()
+    found = len(alarms.look(now=now))
+    for experiment in Experiment.objects.filter(stopped_at__isnull=True, starts_at__lte=now):
+        experiments.stop_if_due(experiment, now=now)
+    return found
 
 
 @shared_task(name="analytics.archive_old_calls")

@@ -267,6 +267,7 @@ CELERY_BEAT_SCHEDULE: dict[str, dict[str, Any]] = {
     "make the months of calls ahead": {"task": "gateway.make_months", "schedule": crontab(hour="2", minute="10")},
     "roll up calls": {"task": "analytics.roll_up", "schedule": 60.0, "options": {"expires": 60}},
     "mend rollups": {"task": "analytics.mend_rollups", "schedule": crontab(hour="2", minute="40")},
+    "look for alarms": {"task": "analytics.look_for_alarms", "schedule": 300.0, "options": {"expires": 300}},
     "archive old calls": {"task": "analytics.archive_old_calls", "schedule": crontab(hour="4", minute="10")},
     "prove the books": {"task": "billing.prove_books", "schedule": 300.0, "options": {"expires": 300}},
     "prove all the books": {
@@ -282,6 +283,15 @@ CELERY_BEAT_SCHEDULE: dict[str, dict[str, Any]] = {
 # Whole months of calls that stay in the database before they go to a file in ARCHIVE_DIR; 0 keeps all of them.
 CALLS_KEPT_MONTHS = env.int("CALLS_KEPT_MONTHS", 0)
 ARCHIVE_DIR = env.str("ARCHIVE_DIR", str(DATA_DIR / "archive"))
+# Who is told when money is about to be lost, and the margin (per cent of the price) below which it is.
+ALARM_EMAILS = env.list("ALARM_EMAILS", default=[])
+ALARM_WEBHOOK_URL = env.str("ALARM_WEBHOOK_URL", "")
+ALARM_WEBHOOK_SECRET = env.str("ALARM_WEBHOOK_SECRET", "")
+if ALARM_WEBHOOK_URL and not ALARM_WEBHOOK_SECRET:
+    refuse(
+        "ALARM_WEBHOOK_SECRET", "is not set, and ALARM_WEBHOOK_URL is; alarms are signed, or nobody could believe them"
+    )
+MARGIN_FLOOR_PERCENT = env.int("MARGIN_FLOOR_PERCENT", 5)
 
 # --- People -----------------------------------------------------------------------------------------------------------
 

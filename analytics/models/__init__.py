@@ -1,5 +1,6 @@
 """The rows of analytics: sums of calls, and what an operator decided or must look at."""
 
+from analytics.models.desk import Alarm, BillLine, ChannelSpend, ClosedMonth, Experiment
 from analytics.models.rollups import (
     ArchivedMonth,
     CacheSaving,
@@ -13,11 +14,16 @@ from analytics.models.rollups import (
 )
 
 __all__ = [
+    "Alarm",
     "ArchivedMonth",
+    "BillLine",
     "CacheSaving",
+    "ChannelSpend",
+    "ClosedMonth",
     "CountryDay",
     "CustomerDay",
     "CustomerQuarter",
+    "Experiment",
     "RollupMark",
     "ShopDay",
     "ShopQuarter",
