@@ -93,6 +93,9 @@ hypothesis.settings.load_profile("house")
 # Walks, fuzz and whole servers: part of every full run, too long for the inner loop (``--quick``).
 LONG = (
     "tests/accounts/test_fuzz.py",
+    "tests/analytics/test_business.py",
+    "tests/analytics/test_reports.py",
+    "tests/analytics/test_what_if.py",
     "tests/billing/test_pricing_properties.py",
     "tests/desk/test_changes.py",
     "tests/desk/test_door.py",

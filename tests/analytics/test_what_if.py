@@ -95,7 +95,7 @@ def test_who_pays_more_is_named_and_a_cut_is_told(calls, shop):
 
 
 def test_what_would_no_longer_be_sold_is_counted(calls, shop):
-    listed = {"model": "beta", "rates": [{"direction": "input", "price": "1"}, {"direction": "output", "price": "2"}]}
-    plan = Plan.from_json({"name": "standard", "version": 2, "method": "fixed_list", "list": [listed]})
+    rates = [{"direction": "input", "price": "1"}, {"direction": "output", "price": "2"}]
+    plan = Plan.from_json({"name": "standard", "version": 2, "method": "fixed_list", "list": {"beta": rates}})
     found = what_if(Proposal(plan), storefront=shop, since=SINCE, until=UNTIL)
     assert found.no_longer_sold > 20
