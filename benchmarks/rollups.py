@@ -8,7 +8,8 @@ Bars: a day of 1,000,000 calls in 20 s, an incremental hour in 2 s, a report of 
 import argparse
 import time
 from collections.abc import Callable
-from datetime import timedelta
+from datetime import datetime, timedelta
+from zoneinfo import ZoneInfo
 
 from tests.simulator.worlds import say, world
 
@@ -30,6 +31,7 @@ def _run(arguments: argparse.Namespace) -> int:
     from django.utils import timezone
 
     from analytics import proof, rollups
+    from analytics.models import RollupMark
 
     call_command("loaddata_scale", calls=arguments.calls, organizations=arguments.organizations, days=arguments.days)
     now = timezone.now()
@@ -51,6 +53,7 @@ def _run(arguments: argparse.Namespace) -> int:
         for table in ("customerquarter", "customerday", "shopquarter", "shopday"):
             cursor.execute(f"SELECT count(*) FROM analytics_{table}")  # noqa: S608 - our own table
             say(f"analytics_{table}: {cursor.fetchone()[0]:,} rows")
+    RollupMark.objects.create(rolled_until=now)
     _timed("the incremental hour, now that everything is rolled up", 2.0, lambda: rollups.roll_recent(now=now))
     seen = proof.Proof()
     found = proof.prove_day(day.date(), proof=seen)
@@ -59,8 +62,33 @@ def _run(arguments: argparse.Namespace) -> int:
     return 1 if found else 0
 
 
-def _reports(now: object, days: int) -> None:
-    """Reports are added here as they are built."""
+def _reports(now: datetime, days: int) -> None:
+    """Each question five times; the slowest answer counts."""
+    from accounts.models import Organization
+    from analytics import business, reports
+    from analytics.reports import Scope
+
+    first = (now - timedelta(days=days)).date()
+    whole = Scope(first, now.date())
+    half = Scope(first, now.date(), organization=Organization.objects.get(name="Load 0"))
+    questions: dict[str, Callable[[], object]] = {
+        "everything in one row": lambda: reports.total(whole),
+        "by day": lambda: reports.by_time(whole),
+        "by day in Kathmandu": lambda: reports.by_time(Scope(first, now.date(), ZoneInfo("Asia/Kathmandu"))),
+        "by model": lambda: reports.by(whole, "model"),
+        "by customer": lambda: reports.by(whole, "organization_id"),
+        "by country": lambda: reports.by(whole, "country"),
+        "percentiles by model": lambda: reports.percentiles(whole, by_model=True),
+        "the largest customer by model": lambda: reports.by(half, "model"),
+        "unspent credit": business.liabilities,
+    }
+    for name, ask in questions.items():
+        took_ms = []
+        for _ in range(5):
+            started_at = time.perf_counter()
+            ask()
+            took_ms.append(1000 * (time.perf_counter() - started_at))
+        say(f"{name}: slowest {max(took_ms):.0f} ms (bar 300 ms)")
 
 
 def _timed(what: str, bar_s: float, work: Callable[[], object]) -> float:
