@@ -92,10 +92,13 @@ def roll_recent(*, now: datetime) -> Rolled:
     """Roll what came since the last run, and a while before it; the first run begins with the first call."""
     mark = RollupMark.objects.first()
     since = mark.rolled_until if mark else _first_moment(now)
-    rolled = roll(since=min(since, now) - OVERLAP, until=now)
-    # Committed when all cells are: a run that was killed is done again from where the last whole one ended.
-    RollupMark.objects.update_or_create(pk=1, defaults={"rolled_until": max(since, now)})
-    return rolled
+    cells: dict[str, int] = {}
+    for start, end in _stretches(hour_of(min(since, now) - OVERLAP), _end_of_hour(now)):
+        for table, many in roll(since=start, until=end).cells.items():
+            cells[table] = cells.get(table, 0) + many
+        # Moved when the day's cells are there: a run that was killed goes on from the last whole day.
+        RollupMark.objects.update_or_create(pk=1, defaults={"rolled_until": max(since, min(end, now))})
+    return Rolled(cells)
 
 
 def rebuild(day: date) -> Rolled:
