@@ -112,6 +112,11 @@ def publish_card(
     return _publish(row, "cost_card.published", source)
 
 
+def same_card(first: Mapping[str, Any], second: Mapping[str, Any]) -> bool:
+    """Whether two bodies price everything alike, whatever version they call themselves."""
+    return Card.from_json({**first, "version": 0}) == Card.from_json({**second, "version": 0})
+
+
 def losses(card: Card, *, at: datetime) -> dict[PlanVersion, tuple[Problem, ...]]:
     """Every plan in force that would lose money on this card, and where; admission refuses those sales."""
     found = {}

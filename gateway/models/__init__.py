@@ -2,6 +2,7 @@
 
 from gateway.models.calls import Attempt, Call, Departure
 from gateway.models.catalogue import AIModel, Route
+from gateway.models.prices import PriceProposal
 from gateway.models.providers import Credential, Provider
 
-__all__ = ["AIModel", "Attempt", "Call", "Credential", "Departure", "Provider", "Route"]
+__all__ = ["AIModel", "Attempt", "Call", "Credential", "Departure", "PriceProposal", "Provider", "Route"]

@@ -34,6 +34,7 @@ class AIModel(models.Model):
     input_modalities = models.JSONField(default=list, blank=True)
     output_modalities = models.JSONField(default=list, blank=True)
     capabilities = models.JSONField(default=list, blank=True)
+    recommended_for = models.JSONField(default=list, blank=True, help_text="Occasions: everyday, power, speed.")
     # Sold although nobody knows its cost (the one-to-one rule); an operator's decision, with an alarm.
     may_be_unpriced = models.BooleanField(default=False)
     retired_on = models.DateField(null=True, blank=True)
@@ -64,7 +65,9 @@ class Route(models.Model):
     priority = models.PositiveSmallIntegerField(default=100)
     weight = models.PositiveSmallIntegerField(default=1)
     is_active = models.BooleanField(default=True)
-    # Checks before the upstream, off unless configured: {"longest_prompt_bytes": ..., "refused_patterns": [...]}.
+    # A pinned price is the operator's own: no price list touches it.
+    is_price_pinned = models.BooleanField(default=False)
+    # Checks before the upstream, off unless configured; ``gateway.policy`` says what may stand here.
     policy = models.JSONField(default=dict, blank=True)
 
     class Meta:

@@ -8,6 +8,13 @@ from django.db.models import Q
 from plumbing.secrets import EncryptedTextField
 
 
+class PriceListShape(models.TextChoices):
+    """How a provider writes down what it charges."""
+
+    OPENROUTER = "openrouter", "OpenRouter: a list of models with prices per token"
+    PLAIN = "plain", "Plain JSON: models with prices per million"
+
+
 class Provider(models.Model):
     """One account with one company, with what its own terms allow us."""
 
@@ -24,6 +31,10 @@ class Provider(models.Model):
         default=list, blank=True, help_text="Two-letter codes; empty means everywhere."
     )
     refused_countries = models.JSONField(default=list, blank=True)
+    # Checks before anything goes to this account, beside those of the route; see ``gateway.policy``.
+    policy = models.JSONField(default=dict, blank=True)
+    price_list_url = models.URLField(max_length=300, blank=True, help_text="Asked once a day; empty asks nobody.")
+    price_list_shape = models.CharField(max_length=10, choices=PriceListShape, blank=True)
     connect_timeout_ms = models.PositiveIntegerField(default=5_000)
     first_byte_timeout_ms = models.PositiveIntegerField(default=60_000)
     idle_timeout_ms = models.PositiveIntegerField(default=60_000)
