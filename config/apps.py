@@ -6,4 +6,5 @@ class ConfigConfig(AppConfig):
     verbose_name = "Switchboard"
 
     def ready(self) -> None:
-        from config import celery  # noqa: F401 - rooms' shared tasks find their queue by this app existing
+        # The queue exists for the rooms' shared tasks by this app existing; the doctor's questions by being imported.
+        from config import celery, diagnoses  # noqa: F401

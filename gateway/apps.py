@@ -14,6 +14,7 @@ class GatewayConfig(AppConfig):
     def ready(self) -> None:
         """Make the first months as soon as there are tables, before a row could stray."""
         post_migrate.connect(_make_months, sender=self)
+        from gateway import diagnoses  # noqa: F401 - the doctor's questions register by being imported
 
 
 def _make_months(using: str, plan: Any = None, **_: Any) -> None:

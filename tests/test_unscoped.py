@@ -19,6 +19,7 @@ ALLOWED = {
     "billing/leases.py": "resolves the holds of dead processes, whosever they are",
     "billing/wallets.py": "opens wallets; each query names its organization, before the rows exist",
     "desk/front.py": "counts for the operators, each within the operator's scope",
+    "gateway/diagnoses.py": "a customer's secret is all that is known when it does not work",
     "gateway/callers.py": "a secret is all that is known before its organization is",
     "accounts/members.py": "an invitation's token is all that is known before its organization is",
 }
