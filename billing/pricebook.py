@@ -112,9 +112,16 @@ def publish_card(
     return _publish(row, "cost_card.published", source)
 
 
+def normal_card(body: Mapping[str, Any]) -> dict[str, Any]:
+    """The body of a card in its normal form, without a version: two that price everything alike are equal."""
+    normal = Card.from_json({**body, "version": 0}).to_json()
+    del normal["version"]
+    return normal
+
+
 def same_card(first: Mapping[str, Any], second: Mapping[str, Any]) -> bool:
     """Whether two bodies price everything alike, whatever version they call themselves."""
-    return Card.from_json({**first, "version": 0}) == Card.from_json({**second, "version": 0})
+    return normal_card(first) == normal_card(second)
 
 
 def losses(card: Card, *, at: datetime) -> dict[PlanVersion, tuple[Problem, ...]]:

@@ -25,6 +25,7 @@ from gateway.routing import Candidate
 from gateway.upstream import Timeouts
 
 REFRESH_S = 1.0
+AZURE_PREFIX, AZURE = "azure/", "azure"  # what is named so is served there and nowhere else
 
 log = logging.getLogger(__name__)
 
@@ -154,7 +155,12 @@ def take_picture(now: datetime, before: Picture | None = None) -> Picture:
     """Read everything; bodies of versions that were read before are not parsed again."""
     servings = _servings()
     rows = list(AIModel.objects.filter(is_active=True).select_related("alias_of").prefetch_related("hidden_in"))
-    offers = {row.slug: _offer(row, servings.get(row.alias_of_id or row.pk, ())) for row in rows}
+    there = {row.pk for row in rows}
+    offers = {
+        row.slug: _offer(row, servings.get(row.alias_of_id or row.pk, ()))
+        for row in rows
+        if row.alias_of_id is None or row.alias_of_id in there
+    }
     picture = Picture(
         taken_at=now,
         hosts={host_name(domain.host): domain.storefront_id for domain in StorefrontDomain.objects.all()},
@@ -170,6 +176,8 @@ def take_picture(now: datetime, before: Picture | None = None) -> Picture:
 
 def _offer(row: AIModel, servings: tuple[Serving, ...]) -> Offer:
     limits = row.alias_of or row
+    if row.slug.startswith(AZURE_PREFIX):
+        servings = tuple(serving for serving in servings if serving.kind == AZURE)
     return Offer(
         slug=row.slug,
         name=row.name,

@@ -21,11 +21,11 @@ from django.utils.text import slugify
 from accounts import trail
 from billing import pricebook
 from gateway import kinds
+from gateway.catalog import AZURE, AZURE_PREFIX
 from gateway.models import AIModel, Credential, Provider, Route
 from plumbing import outbound
 from plumbing.refusals import Refusal
 
-AZURE_PREFIX = "azure/"
 PUBLIC = outbound.STRICT
 ANYWHERE = outbound.Bounds(allow_http=True, allow_private=True)
 LEAST_SHOWN_OF = 12  # of a shorter key not even the last four characters are shown
@@ -306,7 +306,7 @@ def add_model(
 
 
 def _check_way(slug: str, provider: Provider) -> None:
-    if slug.startswith(AZURE_PREFIX) and provider.kind != "azure":
+    if slug.startswith(AZURE_PREFIX) and provider.kind != AZURE:
         raise SupplyRefused("A model named azure/... is served by Azure; its provider must be of kind azure.")
 
 

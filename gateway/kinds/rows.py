@@ -114,6 +114,13 @@ ROWS = (
         quirks=(DEVELOPER_IS_SYSTEM, THINKING_STAYS_HOME, ONE_ANSWER_WITHOUT_LOGPROBS),
     ),
     Kind(
+        slug="meta",
+        name="Meta",
+        base_url="https://api.meta.ai/v1",
+        speaks={**CHAT, **RESPONSES},
+        quirks=(DEVELOPER_IS_SYSTEM, THINKING_STAYS_HOME),
+    ),
+    Kind(
         slug="together",
         name="Together",
         base_url="https://api.together.ai/v1",

@@ -13,6 +13,10 @@ class Purpose(models.TextChoices):
     EMBEDDING = "embedding", "Embeddings"
     MODERATION = "moderation", "Moderation"
     RERANK = "rerank", "Rerank"
+    REALTIME = "realtime", "Realtime"
+    IMAGE = "image", "Images"
+    SPEECH = "speech", "Speech"
+    TRANSCRIPTION = "transcription", "Transcription"
 
 
 class AIModel(models.Model):
@@ -21,7 +25,7 @@ class AIModel(models.Model):
     slug = models.CharField(max_length=120, unique=True)
     name = models.CharField(max_length=120)
     vendor = models.CharField(max_length=60, blank=True)
-    purpose = models.CharField(max_length=10, choices=Purpose, default=Purpose.CHAT)
+    purpose = models.CharField(max_length=13, choices=Purpose, default=Purpose.CHAT)
     description = models.CharField(max_length=400, blank=True)
     alias_of = models.ForeignKey("self", null=True, blank=True, on_delete=models.PROTECT, related_name="aliases")
     is_active = models.BooleanField(default=True)
@@ -35,6 +39,8 @@ class AIModel(models.Model):
     output_modalities = models.JSONField(default=list, blank=True)
     capabilities = models.JSONField(default=list, blank=True)
     recommended_for = models.JSONField(default=list, blank=True, help_text="Occasions: everyday, power, speed.")
+    # What the shipped catalogue last said of it; where a row still says the same, a newer catalogue may change it.
+    shipped = models.JSONField(default=dict, blank=True, editable=False)
     # Sold although nobody knows its cost (the one-to-one rule); an operator's decision, with an alarm.
     may_be_unpriced = models.BooleanField(default=False)
     retired_on = models.DateField(null=True, blank=True)
