@@ -503,14 +503,22 @@ STRIPE_WEBHOOK_SECRET = env.str("STRIPE_WEBHOOK_SECRET", "")
 STRIPE_API_BASE = env.str("STRIPE_API_BASE", "")
 if PRODUCTION and STRIPE_SECRET_KEY and not STRIPE_WEBHOOK_SECRET.strip():
     refuse("STRIPE_WEBHOOK_SECRET", "is empty while STRIPE_SECRET_KEY is set; unsigned webhooks are never believed")
-# Upstream accounts made on first start from keys in the environment; further ones are rows.
+# Keys for the catalogue's own accounts, by slug, taken up at every start; further accounts and keys are rows.
 PROVIDER_KEYS = {
-    kind: key
-    for kind, name in {
+    slug: key
+    for slug, name in {
         "openai": "OPENAI_API_KEY",
         "anthropic": "ANTHROPIC_API_KEY",
         "google": "GOOGLE_API_KEY",
         "openrouter": "OPENROUTER_API_KEY",
+        "xai": "XAI_API_KEY",
+        "mistral": "MISTRAL_API_KEY",
+        "cohere": "COHERE_API_KEY",
+        "cohere-rerank": "COHERE_API_KEY",
+        "deepseek": "DEEPSEEK_API_KEY",
+        "groq": "GROQ_API_KEY",
+        "meta": "META_API_KEY",
+        "cometapi": "COMETAPI_API_KEY",
         "elevenlabs": "ELEVENLABS_API_KEY",
         "suno": "SUNO_API_KEY",
     }.items()

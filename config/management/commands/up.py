@@ -21,6 +21,8 @@ from granian.log import LogLevels
 from accounts import opening, trail
 from billing.wallets import credit
 from gateway.seed import stock
+from gateway.shipped import load
+from gateway.suppliers import adopt_environment
 
 PATIENCE_S = 60
 DRAIN_S = 60
@@ -45,6 +47,8 @@ class Command(BaseCommand):
         call_command("migrate", interactive=False, verbosity=0)
         made = opening.open_shop()
         stock(made.storefront, sandbox_url=f"http://127.0.0.1:{port}/sandbox/provider", now=timezone.now())
+        load(now=timezone.now(), source=trail.SYSTEM)
+        adopt_environment(settings.PROVIDER_KEYS, source=trail.SYSTEM)
         if made.organization is not None:
             credit(made.organization, FIRST_CREDIT_NANO, "Play money of the sandbox", trail.SYSTEM)
         connections.close_all()
