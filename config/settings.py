@@ -524,6 +524,10 @@ PROVIDER_KEYS = {
     }.items()
     if (key := env.str(name, "").strip())
 }
+# How many wire requests one call may make before its first byte: failover and repeats together.
+UPSTREAM_TRIES = env.int("UPSTREAM_TRIES", 3)
+if not 1 <= UPSTREAM_TRIES <= 10:
+    refuse("UPSTREAM_TRIES", "must be from 1 to 10")
 OPENROUTER_SITE_URL = env.str("OPENROUTER_SITE_URL", "")
 OPENROUTER_SITE_NAME = env.str("OPENROUTER_SITE_NAME", "")
 # The default storefront's first price plan (0.10 is USD of profit per package order; see the presets in billing).

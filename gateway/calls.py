@@ -44,6 +44,7 @@ from billing.pricing import (
 from gateway.callers import Caller
 from gateway.callid import CallIds
 from gateway.catalog import Offer, Priced, Serving
+from gateway.costs import cost_of
 from gateway.errors import (
     AccountInDebt,
     InsufficientCredits,
@@ -54,7 +55,7 @@ from gateway.errors import (
     Unavailable,
 )
 from gateway.limits import Admission, Limiter
-from gateway.metering import Measured
+from gateway.metering import Measured, Meter
 from gateway.models.calls import CallState, UsageSource
 
 LEAST_OUTPUT = 16  # an answer shorter than this is not worth starting
@@ -130,6 +131,9 @@ class Try:
     first_byte_ms: int | None = None
     latency_ms: int | None = None
     upstream_request_id: str = ""
+    priced: Priced | None = None  # by its own route, where that is not the one the price was made of
+    meter: Meter | None = None
+    is_unknown: bool = False  # it left, and nobody said what it used
 
 
 @dataclass(slots=True)
@@ -371,21 +375,44 @@ def _call_row(call: OpenCall, end: End, made: Charge | None) -> tuple[object, ..
         *(_source(end.measured), end.rule),
         *(_tokens(lines, "input"), _tokens(lines, "input", cache="read")),
         *(_tokens(lines, "output"), _tokens(lines, "output", modality="reasoning")),
-        *(call.held_nano, made.charge_nano if made else 0, made.cost_nano if made else 0),
+        *(call.held_nano, made.charge_nano if made else 0, _whole_cost(call, end, made)),
         *(_since(call.started), call.first_byte_ms, end.status, _kept(end.error, 60)),
         *(_kept(end.measured.finish or "", 40) if end.measured else "", plea.country, plea.label, plea.request_id),
     )
 
 
 def _attempt_row(call: OpenCall, one: Try, end: End, made: Charge | None) -> tuple[object, ...]:
-    served = one is call.tries[-1] and made is not None
-    usage = json.dumps(made.usage.to_json()) if served and made else "[]"
+    measured = _measured_by(call, one, end)
+    usage = measured.usage.to_json() if measured is not None else []
     return (
         *(one.id, call.id, call.plea.caller.organization, one.number, one.serving.provider, one.serving.credential),
-        *(one.serving.upstream_model, one.started_at, one.status, _kept(one.error, 60), usage),
-        *(made.cost_nano if served and made else 0, one.first_byte_ms, one.latency_ms),
+        *(one.serving.upstream_model, one.started_at, one.status, _kept(one.error, 60), json.dumps(usage)),
+        *(_cost(call, one, end, made), one.first_byte_ms, one.latency_ms),
         _kept(one.upstream_request_id, 120),
     )
+
+
+def _measured_by(call: OpenCall, one: Try, end: End) -> Measured | None:
+    """What an attempt used: as charged, or, where nothing was charged for it, as its provider reported all the same."""
+    if one is call.tries[-1] and end.measured is not None:
+        return end.measured
+    return one.meter.measured() if one.meter is not None and one.meter.tally is not None else None
+
+
+def _cost(call: OpenCall, one: Try, end: End, made: Charge | None) -> int | None:
+    """What an attempt cost us; the usual one, served by the route that made the price, has been computed already."""
+    measured = _measured_by(call, one, end)
+    if measured is None:
+        return None if one.is_unknown else 0
+    if one.priced is None and measured is end.measured and made is not None and measured.cost_usd is None:
+        return made.cost_nano
+    return cost_of(measured, (one.priced or call.priced).rates, _circumstances(call))
+
+
+def _whole_cost(call: OpenCall, end: End, made: Charge | None) -> int | None:
+    """All attempts together, as far as their cost is known; None when that of the answer itself is not."""
+    costs = [_cost(call, one, end, made) for one in call.tries]
+    return None if costs[-1] is None else sum(cost for cost in costs if cost is not None)
 
 
 def _kept(text: str, longest: int) -> str:

@@ -8,7 +8,7 @@ import asyncio
 import fnmatch
 import logging
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 
 from asgiref.sync import sync_to_async
@@ -19,7 +19,10 @@ from accounts.access import host_name
 from accounts.models import Storefront, StorefrontDomain
 from billing.models.plans import CostCardVersion, PlanVersion
 from billing.pricing import Card, Plan, Rates, Unpriced
+from gateway import alarms
 from gateway.errors import ModelNotFound
+from gateway.health import numbered
+from gateway.kinds import KINDS
 from gateway.models import AIModel, Credential, Provider, Route
 from gateway.routing import Candidate
 from gateway.upstream import Timeouts
@@ -32,7 +35,7 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class Serving:
-    """One route with everything needed to ask there."""
+    """One route by one credential, with everything needed to ask there; ``route`` is the number of that pair."""
 
     route: int
     provider: str
@@ -43,6 +46,8 @@ class Serving:
     secret: str = field(repr=False)
     priority: int = 100
     weight: int = 1
+    group: int = 0
+    key_weight: int = 1
     is_private: bool = False
     is_sandbox: bool = False
     drain_s: int = 30
@@ -52,7 +57,7 @@ class Serving:
     @property
     def candidate(self) -> Candidate:
         """What routing weighs."""
-        return Candidate(self.route, self.priority, self.weight)
+        return Candidate(self.route, self.priority, self.weight, self.group, self.key_weight)
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,6 +74,7 @@ class Offer:
     servings: tuple[Serving, ...]
     created: int
     is_sandbox: bool = False
+    may_be_unpriced: bool = False
     served_as: str = ""
     hidden_in: frozenset[int] = frozenset()
 
@@ -97,14 +103,15 @@ class Picture:
     plans: Mapping[tuple[int, str], tuple[int, Plan]]
     cards: Mapping[tuple[str, str], tuple[int, Card]]
     _rates: dict[tuple[int, int | None, str], Rates] = field(default_factory=dict)
+    _narrowed: dict[tuple[str, int, str], Offer] = field(default_factory=dict)
 
-    def offer(self, slug: str, *, storefront: int, allowed: Sequence[str] = ()) -> Offer:
-        """The model of exactly this name, if this key may call it here."""
+    def offer(self, slug: str, *, storefront: int, allowed: Sequence[str] = (), plan: str = "") -> Offer:
+        """The model of exactly this name, if this key may call it here; under a plan, by the routes it prices."""
         offer = self.offers.get(slug)
         if offer is None or storefront in offer.hidden_in or not _allowed(slug, allowed):
             message = f"There is no model {slug[:120]!r} here; GET /v1/models lists those you may call."
             raise ModelNotFound(message, param="model")
-        return offer
+        return self._priced_routes(offer, storefront, plan) if plan else offer
 
     def listed(self, *, storefront: int, plan: str, allowed: Sequence[str] = ()) -> list[Offer]:
         """What this key may call, and what has a price."""
@@ -125,23 +132,46 @@ class Picture:
         card_version, card = self.cards.get((serving.provider, serving.upstream_model), (None, None))
         sold_as = offer.served_as or offer.slug
         key = (plan_version, card_version, sold_as)
-        rates = self._rates.get(key)
+        rates = self._rates.get(key) if card is not None or offer.may_be_unpriced else None
         if rates is None:
             try:
-                rates = Rates.of(plan=body, card=card, model=sold_as)
+                rates = self._made_ready(offer, body, card, sold_as)
             except Unpriced as error:
                 message = f"The model {offer.slug!r} has no price here, and nothing is sold without one."
                 raise ModelNotFound(message, param="model") from error
             self._rates[key] = rates
         return Priced(rates, plan_version, card_version)
 
+    def _made_ready(self, offer: Offer, plan: Plan, card: Card | None, sold_as: str) -> Rates:
+        """A plan's rule for unknown costs holds only for models that an operator has flagged."""
+        if card is None and not offer.may_be_unpriced:
+            raise Unpriced
+        if card is not None:
+            return Rates.of(plan=plan, card=card, model=sold_as)
+        known = [card for _, card in self.cards.values()] if plan.on_unknown_model == "highest_known" else []
+        made = Rates.of(plan=plan, card=None, model=sold_as, known_cards=known)
+        alarms.raised("sold_unpriced", f"The model {sold_as} is sold although nobody knows its cost.")
+        return made
+
     def _sold(self, offer: Offer, storefront: int, plan: str) -> bool:
+        return any(self._has_price(offer, serving, storefront, plan) for serving in offer.servings)
+
+    def _priced_routes(self, offer: Offer, storefront: int, plan: str) -> Offer:
+        """An offer without the routes nobody has priced; without any it stays whole, for the error to tell."""
+        key = (offer.slug, storefront, plan)
+        found = self._narrowed.get(key)
+        if found is None:
+            priced = tuple(one for one in offer.servings if self._has_price(offer, one, storefront, plan))
+            found = offer if len(priced) in {0, len(offer.servings)} else replace(offer, servings=priced)
+            self._narrowed[key] = found
+        return found
+
+    def _has_price(self, offer: Offer, serving: Serving, storefront: int, plan: str) -> bool:
         try:
-            for serving in offer.servings:
-                self.price(offer, serving, storefront=storefront, plan=plan)
+            self.price(offer, serving, storefront=storefront, plan=plan)
         except ModelNotFound:
             return False
-        return bool(offer.servings)
+        return True
 
 
 def _allowed(slug: str, patterns: Sequence[str]) -> bool:
@@ -189,27 +219,31 @@ def _offer(row: AIModel, servings: tuple[Serving, ...]) -> Offer:
         servings=servings,
         created=int(row.created_at.timestamp()),
         is_sandbox=limits.is_sandbox,
+        may_be_unpriced=limits.may_be_unpriced,
         served_as=limits.slug if row.alias_of else "",
         hidden_in=frozenset(storefront.pk for storefront in row.hidden_in.all()),
     )
 
 
 def _servings() -> dict[int, tuple[Serving, ...]]:
-    """Routes that can be asked: active, of an active provider, with a credential."""
-    credentials: dict[int, Credential] = {}
-    for credential in Credential.objects.filter(is_active=True).order_by("weight", "-pk"):
-        credentials[credential.provider_id] = credential  # the heaviest, and the oldest of those, is written last
+    """Routes that can be asked, once by each credential: active, of an active provider with an address."""
+    credentials: dict[int, list[Credential]] = {}
+    for credential in Credential.objects.filter(is_active=True).order_by("pk"):
+        credentials.setdefault(credential.provider_id, []).append(credential)
     found: dict[int, list[Serving]] = {}
     for route in Route.objects.filter(is_active=True, provider__is_active=True).select_related("provider"):
-        if route.provider_id in credentials:
-            serving = _serving(route, route.provider, credentials[route.provider_id])
-            found.setdefault(route.model_id, []).append(serving)
+        provider = route.provider
+        kind = KINDS.get(provider.kind)
+        if kind is None or not (provider.base_url or kind.base_url):
+            continue
+        for credential in credentials.get(provider.pk, ()):
+            found.setdefault(route.model_id, []).append(_serving(route, provider, credential))
     return {model: tuple(servings) for model, servings in found.items()}
 
 
 def _serving(route: Route, provider: Provider, credential: Credential) -> Serving:
     return Serving(
-        route=route.pk,
+        route=numbered(route=route.pk, credential=credential.pk),
         provider=provider.slug,
         kind=provider.kind,
         base_url=provider.base_url,
@@ -218,6 +252,8 @@ def _serving(route: Route, provider: Provider, credential: Credential) -> Servin
         secret=credential.secret,
         priority=route.priority,
         weight=route.weight,
+        group=route.pk,
+        key_weight=credential.weight,
         is_private=provider.may_be_private,
         is_sandbox=provider.is_sandbox,
         drain_s=provider.drain_s,
@@ -284,6 +320,9 @@ class Shelf:
 
 def _take(before: Picture | None) -> Picture:
     try:
-        return take_picture(timezone.now(), before)
+        picture = take_picture(timezone.now(), before)
+        if before is not None:
+            alarms.deliver(now=picture.taken_at)
+        return picture
     finally:
         connections.close_all()

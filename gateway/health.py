@@ -1,15 +1,17 @@
 """How the routes have been doing: recent failures, cool-downs, and a circuit that opens and closes again.
 
 Promise: a route that keeps failing is left alone for a while, then given one call to prove itself; what an upstream
-asks for in Retry-After is kept to, within reason; trouble with our own account there (401, 402) rests it longer. The
-rest of the gateway only ever sees a snapshot.
+asks for in Retry-After is kept to, within reason, for that route by that key; trouble with a key itself (401, 402)
+rests it longer, on every route it serves, while its neighbours go on. The rest of the gateway sees only a snapshot.
+
+A number names one way to be asked: a route by one of the keys of its provider (``numbered``).
 """
 
 from collections import deque
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
-from types import MappingProxyType
+from typing import Protocol
 
 WINDOW_S = 60.0
 FAILURES_TO_OPEN = 5
@@ -40,7 +42,25 @@ class Condition:
 
 
 WELL = Condition()
-Snapshot = Mapping[int, Condition]
+CREDENTIAL_BITS = 24
+
+
+def numbered(*, route: int, credential: int) -> int:
+    """The number of a route by one credential."""
+    return route << CREDENTIAL_BITS | credential
+
+
+def _parts(number: int) -> tuple[int, int]:
+    """The numbers under which the route for all keys, and the key for all routes, are remembered."""
+    credential = number & (1 << CREDENTIAL_BITS) - 1
+    return number - credential, credential
+
+
+class Snapshot(Protocol):
+    """What routing looks at; a plain mapping fits."""
+
+    def get(self, number: int, default: Condition, /) -> Condition:
+        """How a route by one credential is doing."""
 
 
 @dataclass(slots=True)
@@ -59,39 +79,42 @@ class Health:
         self._records: dict[int, _Record] = {}
 
     def snapshot(self) -> Snapshot:
-        """What routing may look at."""
-        return MappingProxyType(
-            {
-                route: Condition(record.rests_until, record.proving or record.rests_in_a_row > 0, record.first_byte_ms)
-                for route, record in self._records.items()
-            }
-        )
+        """What routing may look at, in one go: nothing changes while it does."""
+        return _View(self._records)
 
-    def began(self, route: int, *, now: float) -> None:
-        """A call is on its way; on a route that rested, this one is the proof and others wait for it."""
-        record = self._records.get(route)
-        if record and record.rests_in_a_row and record.rests_until <= now:
-            record.proving = True
-            record.rests_until = now + FIRST_REST_S
+    def began(self, number: int, *, now: float) -> None:
+        """A call is on its way; where it rested before, this one is the proof and others wait for it."""
+        for place in (number, *_parts(number)):
+            record = self._records.get(place)
+            if record and record.rests_in_a_row and record.rests_until <= now:
+                record.proving = True
+                record.rests_until = now + FIRST_REST_S
 
-    def worked(self, route: int, *, now: float, first_byte_ms: float) -> None:
-        """The first byte came: the route is well again."""
-        record = self._records.setdefault(route, _Record())
-        record.ends.append((now, True))
-        record.rests_until, record.rests_in_a_row, record.proving = 0.0, 0, False
-        known = record.first_byte_ms
-        record.first_byte_ms = first_byte_ms if known is None else known + LATENCY_SMOOTHING * (first_byte_ms - known)
+    def worked(self, number: int, *, now: float, first_byte_ms: float) -> None:
+        """The first byte came: route and key are well again."""
+        for place in _parts(number):
+            if (record := self._records.get(place)) is not None:
+                _mend(record)
+        route = self._records.setdefault(_parts(number)[0], _Record())
+        route.ends.append((now, True))
+        own = self._records.setdefault(number, _Record())
+        _mend(own)
+        known = own.first_byte_ms
+        own.first_byte_ms = first_byte_ms if known is None else known + LATENCY_SMOOTHING * (first_byte_ms - known)
 
-    def failed(self, route: int, *, now: float, trouble: Trouble, retry_after_s: float | None = None) -> None:
+    def failed(self, number: int, *, now: float, trouble: Trouble, retry_after_s: float | None = None) -> None:
         """The attempt failed before its first byte."""
-        record = self._records.setdefault(route, _Record())
-        record.ends.append((now, False))
+        whole_route, credential = _parts(number)
         if trouble is Trouble.BUSY:
+            record = self._records.setdefault(number, _Record())
             record.rests_until = max(record.rests_until, now + min(retry_after_s or 1.0, LONGEST_RETRY_AFTER_S))
         elif trouble is Trouble.ACCOUNT:
-            self._rest(record, now, ACCOUNT_REST_S)
-        elif record.proving or self._tripped(record, now):
-            self._rest(record, now, min(FIRST_REST_S * 2**record.rests_in_a_row, LONGEST_REST_S))
+            self._rest(self._records.setdefault(credential, _Record()), now, ACCOUNT_REST_S)
+        else:
+            record = self._records.setdefault(whole_route, _Record())
+            record.ends.append((now, False))
+            if record.proving or self._tripped(record, now):
+                self._rest(record, now, min(FIRST_REST_S * 2**record.rests_in_a_row, LONGEST_REST_S))
 
     @staticmethod
     def _rest(record: _Record, now: float, span_s: float) -> None:
@@ -104,3 +127,28 @@ class Health:
         recent = [worked for at, worked in record.ends if at > now - WINDOW_S]
         failures = recent.count(False)
         return failures >= FAILURES_TO_OPEN and failures >= FAILED_SHARE_TO_OPEN * len(recent)
+
+
+def _mend(record: _Record) -> None:
+    record.rests_until, record.rests_in_a_row, record.proving = 0.0, 0, False
+
+
+class _View:
+    """A number's own record together with those of its route and its key."""
+
+    def __init__(self, records: Mapping[int, _Record]) -> None:
+        self._records = records
+
+    def get(self, number: int, default: Condition, /) -> Condition:
+        """The worst of the three, and how fast it was."""
+        found = [record for place in (number, *_parts(number)) if (record := self._records.get(place)) is not None]
+        if not found:
+            return default
+        return Condition(
+            max(record.rests_until for record in found),
+            any(record.proving or record.rests_in_a_row > 0 for record in found),
+            next((record.first_byte_ms for record in found if record.first_byte_ms is not None), None),
+        )
+
+    def __getitem__(self, number: int) -> Condition:
+        return self.get(number, WELL)

@@ -8,6 +8,7 @@ in the background for as long as the provider's bounds allow. The last byte leav
 
 import asyncio
 import logging
+import random
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Mapping, Sequence
 from dataclasses import replace
@@ -15,10 +16,11 @@ from datetime import UTC, datetime
 from functools import partial
 from typing import Any
 
+from django.conf import settings
 from msgspec import structs
 
 from billing.money import BadAmount, parse_usd, usd_text
-from gateway import doorway, kinds, routing, token_plans
+from gateway import alarms, doorway, kinds, routing, token_plans
 from gateway.callers import Caller, Callers
 from gateway.calls import Closed, Desk, End, OpenCall, Plea, ViewIsStale
 from gateway.catalog import Offer, Serving, Shelf
@@ -46,7 +48,7 @@ from gateway.translation import Conversation, PassedOn, Rewritten, Translation, 
 from gateway.upstream import Request as WireRequest
 from gateway.upstream import Stream, TimedOut, Transport, UpstreamError
 
-MOST_TRIES = 3
+PAUSE_S = 0.05, 0.25  # before the same route is asked again
 STALE_TRIES = 3
 MOST_ANSWERS = 128
 STICKY_BYTES = 1024  # so much of a prompt's beginning decides where its cache is warm
@@ -61,11 +63,11 @@ log = logging.getLogger(__name__)
 
 
 class TryNext(Exception):
-    """One route did not answer; another may."""
+    """One route did not answer; another may, and where it came to nothing at all, even the same one."""
 
-    def __init__(self, error: GatewayError) -> None:
+    def __init__(self, error: GatewayError, trouble: Trouble = Trouble.BROKEN, *, may_again: bool = False) -> None:
         super().__init__(str(error))
-        self.error = error
+        self.error, self.trouble, self.may_again = error, trouble, may_again
 
 
 class Corridor:
@@ -86,7 +88,9 @@ class Corridor:
             caller = await self._callers.find(
                 visitor.secret, storefront=visitor.storefront, ip_address=visitor.ip_address, now=now
             )
-            offer = picture.offer(request.model, storefront=caller.storefront, allowed=caller.allowed_models)
+            offer = picture.offer(
+                request.model, storefront=caller.storefront, allowed=caller.allowed_models, plan=caller.plan
+            )
             doorway.check_purpose(asked.front, offer)
             plea = plea_of(asked, request, caller, offer, visitor.country)
             try:
@@ -111,14 +115,16 @@ class Corridor:
         call = await self._desk.open(plea, priced, first)
         error: GatewayError = Unavailable("No route to this model could be tried.")
         try:
-            for number, route in enumerate(order[:MOST_TRIES]):
+            tries = routing.Tries(order, [offer.serving(route).group for route in order], most=settings.UPSTREAM_TRIES)
+            for number, route in enumerate(tries):
                 serving = offer.serving(route)
                 if number:
-                    await self._desk.depart_again(call, serving)
+                    await self._again(call, serving, pause=tries.is_repeat)
                 try:
                     return await attempt(call, serving)
                 except TryNext as failed:
                     error = failed.error
+                    tries.failed(failed.trouble, may_again=failed.may_again)
         except GatewayError as failed_for_good:
             error = failed_for_good
         except BaseException:
@@ -126,6 +132,16 @@ class Corridor:
             raise
         await self._close(call, End(CallState.FAILED, error.status, "failed_free", error.code))
         raise error
+
+    async def _again(self, call: OpenCall, serving: Serving, *, pause: bool) -> None:
+        """A further attempt leaves, with the cost of its own route."""
+        if pause:
+            await asyncio.sleep(random.uniform(*PAUSE_S))  # noqa: S311 - spreads repeats, guards nothing
+        await self._desk.depart_again(call, serving)
+        plea = call.plea
+        call.tries[-1].priced = self._shelf.picture.price(
+            plea.offer, serving, storefront=plea.caller.storefront, plan=plea.caller.plan
+        )
 
     def _order(self, offer: Offer, body: bytes) -> tuple[int, ...]:
         candidates = [serving.candidate for serving in offer.servings]
@@ -142,6 +158,7 @@ class Corridor:
         upstream = kind.dialect_for(asked.front.dialect)
         talk = Conversation(call, serving, request, asked.front.dialect, upstream, _meter(call, request, upstream))
         wire = _wire(asked, talk, kind)
+        call.tries[-1].meter = talk.meter
         self._health.began(serving.route, now=time.monotonic())
         try:
             if request.stream:
@@ -149,8 +166,9 @@ class Corridor:
             return await self._whole(talk, wire)
         except UpstreamError as error:
             call.tries[-1].error = type(error).__name__
+            call.tries[-1].is_unknown = error.sent
             self._note(serving, Trouble.BROKEN)
-            raise TryNext(told_error(error)) from error
+            raise TryNext(told_error(error), may_again=not error.sent) from error
 
     def _note(self, serving: Serving, trouble: Trouble, retry_after_s: float | None = None) -> None:
         self._health.failed(serving.route, now=time.monotonic(), trouble=trouble, retry_after_s=retry_after_s)
@@ -165,9 +183,14 @@ class Corridor:
         """Read what the provider refused with; what another route may mend is ``TryNext``."""
         answer = DIALECTS[talk.upstream].read_error(status, headers, body)
         talk.call.tries[-1].status, talk.call.tries[-1].error = status, answer.meaning
+        if b'"usage' in body:
+            talk.meter.watch(body)  # some count what they refuse, and we pay it
         if answer.meaning in ELSEWHERE:
-            self._note(talk.serving, trouble_of(answer), answer.retry_after_s)
-            raise TryNext(for_client(answer))
+            trouble = trouble_of(answer)
+            self._note(talk.serving, trouble, answer.retry_after_s)
+            if trouble is Trouble.ACCOUNT:
+                alarms.raised("account", f"{talk.serving.provider} refuses our key or our credit ({status}).")
+            raise TryNext(for_client(answer), trouble, may_again=answer.meaning == "failed")
         return for_client(answer)
 
     # --- Whole answers ------------------------------------------------------------------------------------------------

@@ -1,5 +1,5 @@
 from gateway import health
-from gateway.health import WELL, Health, Trouble
+from gateway.health import WELL, Health, Trouble, numbered
 
 ROUTE = 7
 
@@ -84,3 +84,34 @@ def test_speed_is_smoothed():
     doctor.worked(ROUTE, now=1, first_byte_ms=100)
     doctor.worked(ROUTE, now=2, first_byte_ms=200)
     assert doctor.snapshot()[ROUTE].first_byte_ms == 120
+
+
+ROUTE_ONE, ROUTE_TWO = ({key: numbered(route=route, credential=key) for key in (1, 2)} for route in (1, 2))
+
+
+def resting(doctor: Health, now: float) -> set[int]:
+    numbers = [*ROUTE_ONE.values(), *ROUTE_TWO.values()]
+    return {number for number in numbers if doctor.snapshot().get(number, WELL).rests_until > now}
+
+
+def test_a_refused_key_rests_on_every_route_and_its_neighbours_go_on():
+    doctor = Health()
+    doctor.failed(ROUTE_ONE[1], now=100, trouble=Trouble.ACCOUNT)
+    assert resting(doctor, 101) == {ROUTE_ONE[1], ROUTE_TWO[1]}
+
+
+def test_a_key_that_is_too_fast_rests_on_that_route_alone():
+    doctor = Health()
+    doctor.failed(ROUTE_ONE[1], now=100, trouble=Trouble.BUSY, retry_after_s=30)
+    assert resting(doctor, 101) == {ROUTE_ONE[1]}
+
+
+def test_a_broken_route_rests_by_every_key_and_one_proof_mends_it():
+    doctor = Health()
+    for _ in range(5):
+        doctor.failed(ROUTE_ONE[1], now=100, trouble=Trouble.BROKEN)
+    assert resting(doctor, 101) == set(ROUTE_ONE.values())
+    doctor.began(ROUTE_ONE[2], now=106)
+    assert resting(doctor, 106) == set(ROUTE_ONE.values())
+    doctor.worked(ROUTE_ONE[2], now=107, first_byte_ms=10)
+    assert resting(doctor, 107) == set()

@@ -3,8 +3,8 @@ from collections import Counter
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gateway.health import Condition
-from gateway.routing import Candidate, plan
+from gateway.health import Condition, Trouble, numbered
+from gateway.routing import Candidate, Tries, plan
 
 NOW = 1000.0
 
@@ -60,3 +60,49 @@ def test_every_route_is_in_the_order_exactly_once(shapes, rests, sticky):
     snapshot = {route: Condition(rests_until=until) for route, until in rests.items()}
     order = plan(candidates, snapshot, sticky_key=sticky, now=NOW)
     assert sorted((*order.ready, *order.resting)) == list(range(len(candidates)))
+
+
+def test_every_key_of_a_route_comes_before_the_next_route():
+    keys = [Candidate(numbered(route=route, credential=key), group=route) for route in (1, 2) for key in (1, 2, 3)]
+    leaders = Counter()
+    for n in range(300):
+        order = plan(keys, {}, sticky_key=key(n), now=NOW).ready
+        groups = [number >> 24 for number in order]
+        assert groups in ([1, 1, 1, 2, 2, 2], [2, 2, 2, 1, 1, 1])
+        leaders[order[0]] += 1
+    assert len(leaders) == 6
+
+
+def test_the_weights_of_keys_say_how_often_each_leads():
+    heavy = Candidate(numbered(route=1, credential=1), group=1, key_weight=3)
+    light = Candidate(numbered(route=1, credential=2), group=1, key_weight=1)
+    leaders = Counter(plan([heavy, light], {}, sticky_key=key(n), now=NOW).ready[0] for n in range(4000))
+    assert 2800 < leaders[heavy.route] < 3200
+
+
+def handed_out(tries: Tries, *troubles: Trouble, may_again: bool = False) -> list[int]:
+    found = []
+    for number, trouble in zip(tries, troubles, strict=False):
+        found.append(number)
+        tries.failed(trouble, may_again=may_again)
+    return found
+
+
+BUSY, ACCOUNT, BROKEN = Trouble.BUSY, Trouble.ACCOUNT, Trouble.BROKEN
+
+
+def test_after_a_refused_key_comes_the_next_key_and_after_a_broken_route_the_next_route():
+    assert handed_out(Tries((11, 12, 21), (1, 1, 2), most=9), ACCOUNT, BUSY, BROKEN, BROKEN) == [11, 12, 21]
+    assert handed_out(Tries((11, 12, 21), (1, 1, 2), most=9), BROKEN, BROKEN, BROKEN) == [11, 21]
+
+
+def test_what_came_to_nothing_is_tried_once_more_when_nothing_else_is_left():
+    assert handed_out(Tries((11, 12), (1, 1), most=9), *[BROKEN] * 9, may_again=True) == [11, 11]
+    assert handed_out(Tries((11,), (1,), most=1), *[BROKEN] * 9, may_again=True) == [11]
+    assert handed_out(Tries((11,), (1,), most=9), BUSY, BUSY) == [11]
+
+
+@given(st.lists(st.integers(0, 3), max_size=9), st.integers(0, 5), st.lists(st.sampled_from(Trouble), max_size=20))
+def test_never_more_than_allowed(groups, most, troubles):
+    tries = Tries(range(len(groups)), groups, most=most)
+    assert len(handed_out(tries, *troubles, *[BROKEN] * 20, may_again=True)) <= most
