@@ -48,6 +48,7 @@ from gateway.costs import cost_of
 from gateway.errors import (
     AccountInDebt,
     InsufficientCredits,
+    InvalidRequest,
     KeyBudgetExceeded,
     NotAllowed,
     RateLimited,
@@ -292,6 +293,9 @@ def _ceiling(bounds: Bounds, priced: Priced, plea: Plea) -> int:
         return ceiling(bounds=bounds, rates=priced.rates, modifiers=plea.caller.modifiers)
     except OutOfRange as error:
         raise TooLarge("No account could hold what this could cost; ask for less.") from error
+    except Unpriced as error:
+        message = f"{plea.offer.slug!r} has no price for what this asks; leave 'service_tier' out."
+        raise InvalidRequest(message, param="service_tier") from error
 
 
 def _capped(plea: Plea, most: int) -> int:

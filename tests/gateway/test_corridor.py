@@ -161,6 +161,7 @@ def test_every_door_answers_and_is_charged_what_the_usage_costs(house, door):
         ({}, {"model": "sandbox-standard"}, 400, None),
         ({}, [], 400, None),
         ({"x-max-cost": "-1"}, CHAT, 400, None),
+        ({}, {**CHAT, "service_tier": "flex"}, 400, "invalid_value"),
         ({"content-encoding": "gzip"}, CHAT, 415, None),
     ],
 )
