@@ -1,13 +1,28 @@
 """Queued work of the gateway."""
 
+import logging
+from typing import Any
+
 from celery import shared_task
 from django.db import connection
 from django.utils import timezone
 
-from gateway import partitions
+from accounts import trail
+from gateway import partitions, repricing
+
+log = logging.getLogger(__name__)
 
 
 @shared_task(name="gateway.make_months")
 def make_months() -> None:
     """Make the months of calls ahead of time."""
     partitions.make_ahead(connection, now=timezone.now())
+
+
+@shared_task(name="gateway.refresh_prices")
+def refresh_prices(**_: Any) -> int:
+    """Ask the price lists; what they say beyond the rails waits for a person."""
+    done = repricing.refresh(now=timezone.now(), source=trail.SYSTEM)
+    for name, why in done.untold.items():
+        log.warning("no price for %s: %s", name, why)
+    return len(done.published) + len(done.proposed)
