@@ -19,7 +19,7 @@ from accounts.access import host_name
 from accounts.models import Storefront, StorefrontDomain
 from billing.models.plans import CostCardVersion, PlanVersion
 from billing.pricing import Card, Plan, Rates, Unpriced
-from gateway import alarms
+from gateway import alarms, policy
 from gateway.errors import ModelNotFound
 from gateway.health import numbered
 from gateway.kinds import KINDS
@@ -53,6 +53,7 @@ class Serving:
     drain_s: int = 30
     drain_bytes: int = 1_000_000
     timeouts: Timeouts = field(default=Timeouts())
+    rules: policy.Rules = policy.OPEN
 
     @property
     def candidate(self) -> Candidate:
@@ -154,7 +155,10 @@ class Picture:
         return made
 
     def _sold(self, offer: Offer, storefront: int, plan: str) -> bool:
-        return any(self._has_price(offer, serving, storefront, plan) for serving in offer.servings)
+        return any(
+            serving.rules.may_be_resold and self._has_price(offer, serving, storefront, plan)
+            for serving in offer.servings
+        )
 
     def _priced_routes(self, offer: Offer, storefront: int, plan: str) -> Offer:
         """An offer without the routes nobody has priced; without any it stays whole, for the error to tell."""
@@ -264,7 +268,21 @@ def _serving(route: Route, provider: Provider, credential: Credential) -> Servin
             idle_s=provider.idle_timeout_ms / 1000,
             total_s=provider.total_timeout_ms / 1000,
         ),
+        rules=_rules(route, provider),
     )
+
+
+def _rules(route: Route, provider: Provider) -> policy.Rules:
+    rules = policy.rules_of(
+        route.policy,
+        provider.policy,
+        allowed_countries=provider.allowed_countries,
+        refused_countries=provider.refused_countries,
+        may_be_resold=provider.resale_allowed,
+    )
+    if rules.is_broken:
+        alarms.raised("policy", f"The policy of {route} cannot be read, so its calls are refused.")
+    return rules
 
 
 def _plans(now: datetime, before: Picture | None) -> dict[tuple[int, str], tuple[int, Plan]]:

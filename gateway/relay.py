@@ -20,7 +20,7 @@ from django.conf import settings
 from msgspec import structs
 
 from billing.money import BadAmount, parse_usd, usd_text
-from gateway import alarms, doorway, kinds, routing, token_plans
+from gateway import alarms, doorway, kinds, policy, routing, token_plans
 from gateway.callers import Caller, Callers
 from gateway.calls import Closed, Desk, End, OpenCall, Plea, ViewIsStale
 from gateway.catalog import Offer, Serving, Shelf
@@ -44,6 +44,7 @@ from gateway.errors import (
 from gateway.health import Health, Trouble
 from gateway.metering import Measured, Meter, estimate_input
 from gateway.models.calls import CallState
+from gateway.moderating import Guard
 from gateway.translation import Conversation, PassedOn, Rewritten, Translation, heading, whole
 from gateway.upstream import Request as WireRequest
 from gateway.upstream import Stream, TimedOut, Transport, UpstreamError
@@ -76,6 +77,7 @@ class Corridor:
     def __init__(self, *, shelf: Shelf, callers: Callers, desk: Desk, health: Health, transport: Transport) -> None:
         self._shelf, self._callers, self._desk = shelf, callers, desk
         self._health, self._transport = health, transport
+        self._guard = Guard(shelf=shelf, transport=transport)
         self._lingering: set[asyncio.Future[Any]] = set()
 
     async def answer(self, asked: Asked) -> Reply:
@@ -94,6 +96,7 @@ class Corridor:
             doorway.check_purpose(asked.front, offer)
             plea = plea_of(asked, request, caller, offer, visitor.country)
             try:
+                plea = await self._guard.passed(plea, partial(policy.texts_of, request))
                 return await self.serve(asked, plea, partial(self._try, asked, request))
             except ViewIsStale:
                 self._callers.forget(visitor.secret)
