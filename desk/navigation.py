@@ -26,6 +26,16 @@ STORIES: tuple[tuple[str, tuple[tuple[str, str, str], ...]], ...] = (
         ),
     ),
     (
+        "Supply",
+        (
+            ("gateway.aimodel", "Models", "neurology"),
+            ("gateway.route", "Routes", "alt_route"),
+            ("gateway.provider", "Providers", "cloud"),
+            ("gateway.credential", "Provider keys", "vpn_key"),
+            ("gateway.priceproposal", "Price proposals", "price_change"),
+        ),
+    ),
+    (
         "Trail",
         (
             ("accounts.auditevent", "Audit events", "history"),

@@ -1,16 +1,14 @@
-"""The accounts we buy from, and what we buy there: providers, their credentials, models and their routes.
+"""The accounts we buy from: providers, and the keys they gave us.
 
 Promise: what an operator says twice is done once; a key is checked before it is sealed, is never shown again, and is
 only ever sent to the address it was given for (when an account moves to another address, the keys it had are retired);
-loopback, private and plain-http addresses come from the command line alone; a price said here is pinned, so no price
-list overrules it. Every change leaves one line in the trail.
+loopback, private and plain-http addresses come from the command line alone. Every change leaves one line in the trail.
 """
 
 import hmac
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
-from decimal import Decimal
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -19,10 +17,8 @@ from django.db import transaction
 from django.utils.text import slugify
 
 from accounts import trail
-from billing import pricebook
-from gateway import kinds
-from gateway.catalog import AZURE, AZURE_PREFIX
-from gateway.models import AIModel, Credential, Provider, Route
+from gateway import kinds, policy, reaching
+from gateway.models import Credential, Provider
 from plumbing import outbound
 from plumbing.refusals import Refusal
 
@@ -61,6 +57,7 @@ def add_provider(
     base_url: str = "",
     key: str = "",
     from_command_line: bool = False,
+    reason: str = "",
 ) -> Outcome:
     """Open an account, or bring one of this name up to date."""
     slug = slug or slugify(name)[:60]
@@ -71,8 +68,8 @@ def add_provider(
     provider = Provider.objects.select_for_update().filter(slug=slug).first()
     if provider is None:
         provider = Provider(slug=slug, name=name, kind=kind, base_url=base_url, may_be_private=is_private)
-        _save(provider)
-        trail.record("provider.added", source=source, target=provider, after=_told(provider))
+        save(provider)
+        trail.record("provider.added", source=source, target=provider, after=_told(provider), reason=reason)
         made = True
     else:
         made = False
@@ -122,7 +119,7 @@ def _move(provider: Provider, *, kind: str, base_url: str, is_private: bool, sou
     after = _told(provider)
     if after == before:
         return False
-    _save(provider)
+    save(provider)
     trail.record("provider.changed", source=source, target=provider, before=before, after=after)
     return True
 
@@ -141,20 +138,33 @@ def change_provider(
         provider.may_be_private = False
     if changes.get("price_list_url"):
         checked_address(changes["price_list_url"], from_command_line=False)
+    check_policy(changes)
     for name, value in changes.items():
         setattr(provider, name, value)
-    _save(provider)
+    save(provider)
     after = {name: getattr(provider, name) for name in changes}
     trail.record("provider.changed", source=source, target=provider, before=before, after=after, reason=reason)
     return provider
 
 
-def _save(row: Any) -> None:
+def save(row: Any) -> None:
+    """Write a row that is whole, or say what is wrong with it."""
     try:
         row.full_clean()
     except ValidationError as error:
         raise SupplyRefused(" ".join(error.messages)) from error
     row.save()
+
+
+def check_policy(changes: Mapping[str, Any]) -> None:
+    """Refuse rules that nobody could follow."""
+    try:
+        if "policy" in changes:
+            policy.checked(changes["policy"])
+        for name in ("allowed_countries", "refused_countries"):
+            policy.countries(changes.get(name) or [])
+    except policy.BadRule as error:
+        raise SupplyRefused(str(error)) from error
 
 
 def _told(provider: Provider) -> dict[str, Any]:
@@ -196,7 +206,7 @@ def add_credential(
         last_four=key[-4:] if len(key) >= LEAST_SHOWN_OF else "",
         weight=weight,
     )
-    _save(credential)
+    save(credential)
     after = {"provider": provider.slug, "label": label, "weight": weight}
     trail.record("credential.added", source=source, target=credential, after=after, reason=reason)
     return Outcome(credential, made=True)
@@ -222,11 +232,21 @@ def change_credential(
     before = {name: getattr(credential, name) for name in changes}
     for name, value in changes.items():
         setattr(credential, name, value)
-    _save(credential)
+    save(credential)
     trail.record(
         "credential.changed", source=source, target=credential, before=before, after=dict(changes), reason=reason
     )
     return credential
+
+
+def try_credential(credential: Credential, *, source: trail.Source, now: datetime, reason: str = "") -> Credential:
+    """Ask the provider whether it takes this key, and keep what came of it beside the key."""
+    reached = reaching.reach(credential.provider, credential)
+    with transaction.atomic():
+        Credential.objects.filter(pk=credential.pk).update(tried_at=now, tried_says=reached.sentence[:300])
+        after = {"says": reached.sentence}
+        trail.record("credential.tried", source=source, target=credential, after=after, reason=reason)
+    return Credential.objects.get(pk=credential.pk)
 
 
 def _retire_keys(provider: Provider, source: trail.Source) -> None:
@@ -252,118 +272,3 @@ def adopt_environment(keys: Mapping[str, str], *, source: trail.Source) -> list[
 def has_real_credential() -> bool:
     """Whether anything can be bought for real money; the payment sandbox asks before it takes play money."""
     return Credential.objects.filter(is_active=True, provider__is_active=True, provider__is_sandbox=False).exists()
-
-
-# --- Models and routes ------------------------------------------------------------------------------------------------
-
-
-@dataclass(frozen=True, slots=True)
-class Price:
-    """What one kind of token costs us, in USD per million."""
-
-    direction: str
-    usd: Decimal
-    cache: str = "none"
-
-    def to_json(self) -> dict[str, object]:
-        """Write it as cost cards do."""
-        return {"direction": self.direction, "cache": self.cache, "price": format(self.usd, "f")}
-
-
-@transaction.atomic
-def add_model(
-    *,
-    slug: str,
-    provider: Provider,
-    upstream: str,
-    prices: Sequence[Price],
-    source: trail.Source,
-    now: datetime,
-    is_free: bool = False,
-    **facts: Any,
-) -> Outcome:
-    """Put a model on the price list, with a route and its cost; said again, it changes what differs."""
-    _check_way(slug, provider)
-    model, made = AIModel.objects.select_for_update().get_or_create(slug=slug, defaults={"name": slug, **_fit(facts)})
-    changed = False
-    if made:
-        _clean(model)
-        trail.record("model.added", source=source, target=model, after={"slug": slug, **facts})
-    else:
-        changed = _change_model(model, {**facts, "alias_of": None, "is_active": True, "retired_on": None}, source)
-    route, is_new = Route.objects.get_or_create(
-        model=model, provider=provider, upstream_model=upstream, defaults={"is_price_pinned": True}
-    )
-    if is_new:
-        _clean(route)
-        after = {"provider": provider.slug, "upstream": upstream}
-        trail.record("route.added", source=source, target=route, after=after)
-    elif not (route.is_active and route.is_price_pinned):
-        changed = True
-        Route.objects.filter(pk=route.pk).update(is_active=True, is_price_pinned=True)
-    priced = _price(provider, upstream, prices, source=source, now=now, is_free=is_free)
-    return Outcome(model, made, not made and (changed or is_new or priced))
-
-
-def _check_way(slug: str, provider: Provider) -> None:
-    if slug.startswith(AZURE_PREFIX) and provider.kind != AZURE:
-        raise SupplyRefused("A model named azure/... is served by Azure; its provider must be of kind azure.")
-
-
-def _fit(facts: Mapping[str, Any]) -> dict[str, Any]:
-    """What a request without a limit is given never exceeds the ceiling."""
-    fitted = {name: value for name, value in facts.items() if value is not None}
-    if (ceiling := fitted.get("max_output_tokens")) is not None:
-        fitted["default_output_tokens"] = min(4_096, ceiling)
-    return fitted
-
-
-def _clean(row: Any) -> None:
-    try:
-        row.full_clean()
-    except ValidationError as error:
-        raise SupplyRefused(" ".join(error.messages)) from error
-
-
-def _change_model(model: AIModel, facts: Mapping[str, Any], source: trail.Source) -> bool:
-    wanted = _fit(facts) | {"alias_of": None, "retired_on": None}
-    before = {name: getattr(model, name) for name, value in wanted.items() if getattr(model, name) != value}
-    if not before:
-        return False
-    for name in before:
-        setattr(model, name, wanted[name])
-    _save(model)
-    after = {name: wanted[name] for name in before}
-    trail.record("model.changed", source=source, target=model, before=before, after=after)
-    return True
-
-
-def _price(
-    provider: Provider,
-    upstream: str,
-    prices: Sequence[Price],
-    *,
-    source: trail.Source,
-    now: datetime,
-    is_free: bool,
-) -> bool:
-    """Publish a card if it says anything new."""
-    body = {
-        "provider": provider.slug,
-        "model": upstream,
-        "rates": [price.to_json() for price in prices],
-        "free": is_free,
-    }
-    try:
-        return publish_if_new(body, note="Said by the operator.", source=source, now=now)
-    except ValueError as error:
-        raise SupplyRefused(str(error)) from error
-
-
-def publish_if_new(body: Mapping[str, Any], *, note: str, source: trail.Source, now: datetime) -> bool:
-    """Publish a cost card unless the one in force says the same."""
-    in_force = pricebook.card_in_force(str(body["provider"]), str(body["model"]), at=now)
-    if in_force is not None and pricebook.same_card(in_force.body, body):
-        return False
-    pricebook.publish_card(body=body, effective_from=now, note=note, source=source)
-    return True

@@ -67,6 +67,9 @@ class Credential(models.Model):
     last_four = models.CharField(max_length=4, editable=False, blank=True)
     is_active = models.BooleanField(default=True)
     weight = models.PositiveSmallIntegerField(default=1)
+    # What the provider said when somebody last asked whether it takes this key.
+    tried_at = models.DateTimeField(null=True, editable=False)
+    tried_says = models.CharField(max_length=300, blank=True, editable=False)
     created_at = models.DateTimeField(auto_now_add=True)
 
     class Meta:

@@ -13,6 +13,7 @@ from django.utils import timezone
 from accounts import organizations, trail
 from accounts.models import ApiKey, AuditEvent, Impersonation, Invitation, Membership, Organization, Storefront, User
 from accounts.models.keys import KeyKind
+from gateway.models import AIModel, Credential, PriceProposal, Provider, Route
 from tests import factories
 
 CANARY = "CANARY"
@@ -57,7 +58,36 @@ def fill(shop: Storefront, mark: str) -> Organization:
     trail.record("impersonation.started", source=source, target=visit, organization=organization, reason=f"{mark} v")
     trail.record("user.signed_up", source=source, target=owner, storefront=shop)
     trail.record("storefront.changed", source=source, target=shop, after={"tagline": f"{mark} tagline"})
+    fill_supply(mark)
     return organization
+
+
+def fill_supply(mark: str) -> None:
+    """The platform's own rows belong to no shop; their names tell which walk they are for."""
+    provider = Provider.objects.create(
+        name=f"{mark} provider",
+        slug=f"{mark.lower()}-provider",
+        kind="openai",
+        base_url="http://127.0.0.1:9/v1",
+        may_be_private=True,
+    )
+    for active in (True, False):
+        Credential.objects.create(
+            provider=provider, label=f"{mark} key", secret=f"sk-upstream-{mark}-{active}", is_active=active
+        )
+    model = AIModel.objects.create(slug=f"{mark.lower()}-model", name=f"{mark} model", vendor=mark)
+    Route.objects.create(model=model, provider=provider, upstream_model=f"{mark.lower()}-upstream")
+    body = {"provider": provider.slug, "rates": [{"direction": "input", "price": "1"}]}
+    for number in range(2):
+        PriceProposal.objects.create(
+            provider=provider.slug,
+            model=f"{mark.lower()}-model-{number}",
+            body={**body, "model": f"{mark.lower()}-model-{number}"},
+            differences=[{"field": f"rates[{mark}]", "before": "1", "after": "2"}],
+            reasons=[f"{mark} moves."],
+            source=f"{mark} list",
+            seen_at=timezone.now(),
+        )
 
 
 @pytest.fixture
@@ -135,7 +165,16 @@ def text_of(response: Any) -> str:
 def rows_of(shop: Storefront) -> dict[str, list[int]]:
     """The primary keys of a shop's rows, by model."""
     within = {"organization__storefront": shop}
+    mark = CANARY.lower() if CANARY in shop.name else "homemark"
+    supply = {
+        "provider": Provider.objects.filter(slug__startswith=mark),
+        "credential": Credential.objects.filter(provider__slug__startswith=mark),
+        "aimodel": AIModel.objects.filter(slug__startswith=mark),
+        "route": Route.objects.filter(model__slug__startswith=mark),
+        "priceproposal": PriceProposal.objects.filter(model__startswith=mark),
+    }
     return {
+        **{name: list(rows.values_list("pk", flat=True)) for name, rows in supply.items()},
         "storefront": [shop.pk],
         "organization": list(Organization.objects.filter(storefront=shop).values_list("pk", flat=True)),
         "membership": list(Membership.unscoped.filter(**within).values_list("pk", flat=True)),

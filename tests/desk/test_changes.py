@@ -25,6 +25,7 @@ from accounts.models import (
     User,
 )
 from accounts.signals import access_changed
+from gateway.models import AIModel, Credential, Provider, Route
 from tests import factories
 from tests.desk.conftest import REASON, address, change, rows_of, snapshot
 
@@ -36,6 +37,10 @@ CHANGES: list[tuple[type[Any], dict[str, Any]]] = [
     (Storefront, {"tagline": "New words", "brand_color": "#112233", "is_open": ""}),
     (User, {"name": "Renamed"}),
     (StorefrontStaff, {"can_change": ""}),
+    (Provider, {"name": "Renamed", "resale_allowed": "", "allowed_countries": "DE, FR"}),
+    (Credential, {"label": "Renamed", "weight": "7"}),
+    (AIModel, {"name": "Renamed", "capabilities": "tools vision", "may_be_unpriced": "on"}),
+    (Route, {"priority": "7", "policy": '{"refused_patterns": ["launch codes"]}', "is_price_pinned": "on"}),
 ]
 
 
@@ -140,6 +145,7 @@ def test_every_deed_happens_by_post_with_a_reason_and_leaves_an_event(
             done.add(deed.slug)
     assert done == {
         "visit", "suspend", "restore", "erase", "disable", "enable", "revoke", "make-primary", "remove", "dismiss",
+        "try", "switch-off", "switch-on", "accept", "refuse",
     }  # fmt: skip
 
 
@@ -246,10 +252,12 @@ def test_nothing_on_the_desk_is_ever_deleted(browse: Browse, root: User, ours: O
     before = snapshot()
     for model, table in admin.site._registry.items():
         for pk in rows_of(shop)[str(model._meta.model_name)]:
-            url = reverse(f"admin:accounts_{model._meta.model_name}_delete", args=[pk])
+            url = reverse(f"admin:{model._meta.app_label}_{model._meta.model_name}_delete", args=[pk])
             assert client.post(url, {"post": "yes"}).status_code == 403
         data = {"action": "delete_selected", helpers.ACTION_CHECKBOX_NAME: rows_of(shop)[str(model._meta.model_name)]}
-        client.post(reverse(f"admin:accounts_{model._meta.model_name}_changelist"), {**data, "post": "yes"})
+        client.post(
+            reverse(f"admin:{model._meta.app_label}_{model._meta.model_name}_changelist"), {**data, "post": "yes"}
+        )
         with pytest.raises(PermissionDenied):
             table.delete_model(None, None)  # type: ignore[arg-type]
     assert snapshot() == before
@@ -274,7 +282,7 @@ def test_names_are_text_wherever_they_are_shown(
     client = browse(root)
     change(client, ours, name=attack + "!")
     for model in admin.site._registry:
-        stem = f"admin:accounts_{model._meta.model_name}"
+        stem = f"admin:{model._meta.app_label}_{model._meta.model_name}"
         pages = [reverse(f"{stem}_changelist")]
         pages += [
             reverse(f"{stem}_{page}", args=[pk])

@@ -39,7 +39,7 @@ def test_an_onlooker_changes_nothing(browse: Browse, onlooker: User, ours: Organ
             assert client.post(address(row, "change"), {**everything(model), "reason": REASON}).status_code == 403
             for deed in table.deeds:
                 assert client.post(address(row, "deed", deed.slug), {"reason": REASON}).status_code == 403
-        add = reverse(f"admin:accounts_{model._meta.model_name}_add")
+        add = reverse(f"admin:{model._meta.app_label}_{model._meta.model_name}_add")
         assert client.post(add, {**everything(model), "reason": REASON}).status_code == 403
     assert snapshot() == before
     assert AuditEvent.objects.count() == newest

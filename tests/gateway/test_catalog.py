@@ -11,11 +11,11 @@ from accounts import trail
 from accounts.models import Storefront
 from accounts.opening import default_storefront
 from billing import pricebook
-from gateway import alarms, suppliers
+from gateway import alarms, suppliers, wares
 from gateway.catalog import Picture, take_picture
 from gateway.errors import ModelNotFound
 from gateway.models import AIModel, Credential, Provider, Route
-from gateway.suppliers import Price
+from gateway.wares import Price
 from plumbing.models import OutboxMessage
 from tests import factories
 
@@ -39,9 +39,7 @@ def sell(slug: str, provider: str, *prices: str) -> Provider:
     ).row
     if prices:
         rates = [Price("input", Decimal(prices[0])), Price("output", Decimal(prices[1]))]
-        suppliers.add_model(
-            slug=slug, provider=row, upstream=slug, prices=rates, source=trail.SYSTEM, now=timezone.now()
-        )
+        wares.add_model(slug=slug, provider=row, upstream=slug, prices=rates, source=trail.SYSTEM, now=timezone.now())
     else:
         model, _ = AIModel.objects.get_or_create(slug=slug, defaults={"name": slug})
         Route.objects.create(model=model, provider=row, upstream_model=slug, priority=1)

@@ -15,10 +15,10 @@ from accounts import trail
 from accounts.opening import default_storefront
 from billing.models import Hold
 from billing.wallets import credit
-from gateway import suppliers
+from gateway import suppliers, wares
 from gateway.models import Attempt, Call, Credential, Departure, Provider, Route
 from gateway.seed import stock
-from gateway.suppliers import Price
+from gateway.wares import Price
 from tests import factories
 from tests.config.test_up import free_port
 from tests.gateway.fake_provider import FakeProvider, Heard, Told, chat, fake_provider, refusal
@@ -61,7 +61,7 @@ def sell(name: str, url: str, *, keys: int, cost: int, priority: int) -> Provide
         suppliers.add_credential(
             provider=provider, key=f"{name}-key-{number}", source=trail.SYSTEM, weight=100 if number == 0 else 1
         )
-    suppliers.add_model(
+    wares.add_model(
         slug="m",
         provider=provider,
         upstream="m",

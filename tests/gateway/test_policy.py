@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gateway import policy
+from gateway import policy, wares
 from gateway.dialects.neutral import Message, Request, Text
 from gateway.errors import ContentBlocked, NotAllowed, PromptTooLong
 from gateway.models import AIModel, Attempt, Provider, Route
@@ -208,7 +208,7 @@ def moderation(url: str) -> None:
     provider = suppliers.add_provider(
         name="guard", kind="openai", base_url=url, key="guard-key-12345", from_command_line=True, source=trail.SYSTEM
     ).row
-    suppliers.add_model(
+    wares.add_model(
         slug="mod",
         provider=provider,
         upstream="mod",

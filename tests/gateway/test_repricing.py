@@ -15,11 +15,11 @@ from accounts.models import AuditEvent, User
 from accounts.opening import default_storefront
 from billing import pricebook
 from billing.models.plans import CostCardVersion
-from gateway import repricing, shipped, suppliers, tasks
+from gateway import repricing, shipped, suppliers, tasks, wares
 from gateway.models import AIModel, PriceProposal, Provider, Route
 from gateway.models.prices import Decision
 from gateway.pricelists import CannotTell, Modalities, genai, rails, written
-from gateway.suppliers import Price
+from gateway.wares import Price
 from plumbing.models import OutboxMessage
 from tests import factories
 from tests.gateway.fake_provider import Told, fake_provider
@@ -267,7 +267,7 @@ def test_a_pinned_price_is_never_even_asked_for(operator):
     Route.objects.update(is_price_pinned=True)
     done = refresh({"completion": "0.000016"})
     assert (done.published, done.proposed, done.unchanged) == ([], [], 0)
-    suppliers.add_model(
+    wares.add_model(
         slug="mine",
         provider=provider,
         upstream="mine",

@@ -17,7 +17,8 @@ from gateway import suppliers
 from gateway.catalog import take_picture
 from gateway.models import AIModel, Credential, Provider, Route
 from gateway.seed import stock
-from gateway.suppliers import Price, SupplyRefused
+from gateway.suppliers import SupplyRefused
+from gateway.wares import Price
 from tests.gateway.fake_provider import Told, fake_provider
 
 pytestmark = pytest.mark.django_db

@@ -9,10 +9,10 @@ from django.core.management.base import BaseCommand, CommandError, CommandParser
 from django.utils import timezone
 
 from accounts import trail
-from gateway import suppliers
+from gateway import suppliers, wares
 from gateway.models import AIModel, Provider
 from gateway.models.catalogue import Purpose
-from gateway.suppliers import Price
+from gateway.wares import Price
 
 USD = re.compile(r"[0-9]{1,9}(\.[0-9]{1,9})?", re.ASCII)
 PRICES = (
@@ -55,7 +55,7 @@ class Command(BaseCommand):
             "purpose": options["purpose"],
         }
         try:
-            outcome = suppliers.add_model(
+            outcome = wares.add_model(
                 slug=options["slug"],
                 provider=provider,
                 upstream=upstream,
