@@ -12,7 +12,7 @@ from django.db.models import JSONField, URLField
 from django.http import HttpRequest
 from django.utils import timezone
 from django.utils.html import format_html, format_html_join
-from unfold.widgets import UnfoldAdminPasswordInput, UnfoldAdminSelectWidget, UnfoldAdminTextareaWidget
+from unfold.widgets import UnfoldAdminPasswordWidget, UnfoldAdminSelectWidget, UnfoldAdminTextareaWidget
 
 from accounts import trail
 from accounts.deeds import Deed
@@ -53,6 +53,10 @@ class SupplyAdmin(ScopedAdmin):
         """The platform's staff alone."""
         return scope_for(request).platform
 
+    def get_inlines(self, request: HttpRequest, obj: Any) -> Any:
+        """A row that is not there yet has nothing inside."""
+        return super().get_inlines(request, obj) if obj is not None else ()
+
     def formfield_for_dbfield(self, db_field: Any, request: HttpRequest, **options: Any) -> Any:
         """Lists as words, addresses secure unless said otherwise, kinds by name."""
         if db_field.name in LISTS or db_field.name == "recommended_for":
@@ -62,7 +66,7 @@ class SupplyAdmin(ScopedAdmin):
         if isinstance(db_field, URLField):
             options["assume_scheme"] = "https"
         if isinstance(db_field, JSONField):
-            options["widget"] = UnfoldAdminTextareaWidget(attrs={"rows": 4})
+            options |= {"widget": UnfoldAdminTextareaWidget(attrs={"rows": 4}), "show_hidden_initial": False}
         return super().formfield_for_dbfield(db_field, request, **options)
 
 
@@ -208,7 +212,7 @@ class CredentialAdmin(SupplyAdmin):
     def formfield_for_dbfield(self, db_field: Any, request: HttpRequest, **options: Any) -> Any:
         """Typed blind, and never written back into a page."""
         if db_field.name == "secret":
-            widget = UnfoldAdminPasswordInput(attrs={"autocomplete": "new-password"})
+            widget = UnfoldAdminPasswordWidget(attrs={"autocomplete": "new-password"})
             return forms.CharField(label="Key", widget=widget, max_length=1000)
         return super().formfield_for_dbfield(db_field, request, **options)
 
