@@ -41,6 +41,7 @@ from billing.pricing import (
     ceiling,
     charge,
 )
+from gateway import limits
 from gateway.callers import Caller
 from gateway.callid import CallIds
 from gateway.catalog import Offer, Priced, Serving
@@ -268,7 +269,9 @@ class Desk:
         )
         if not admission.admitted:
             message = f"This goes over the limit of {admission.refused_by}; come back in {admission.retry_after_s} s."
-            raise RateLimited(message, retry_after_s=admission.retry_after_s)
+            refused = RateLimited(message, retry_after_s=admission.retry_after_s)
+            refused.headers = tuple(limits.told(admission))
+            raise refused
         return admission
 
     def _departure(self, call: OpenCall, serving: Serving) -> Rider:

@@ -47,6 +47,7 @@ class GatewayError(Exception):
         self.message = message
         self.param = param
         self.retry_after_s = retry_after_s
+        self.headers: tuple[tuple[str, str], ...] = ()  # what the answer says besides
 
 
 class Refused(GatewayError):

@@ -7,8 +7,10 @@ in the windows of the admission. A slot in flight is a lease, so a killed proces
 
 When Redis is lost, this process goes on by its own counts and asks again after ``RETRY_REDIS_S``: each process can then
 admit at most one further allowance per window. Redis coming back empty starts windows anew: at most one allowance more.
+Whatever state it is in (gone, mute, slow, full, read-only), no call waits longer than ``PATIENCE_S`` for it.
 """
 
+import asyncio
 import time
 from collections import OrderedDict
 from collections.abc import Awaitable, Callable, Sequence
@@ -153,6 +155,7 @@ class RedisLimiter:
         self._settle = self._redis.register_script(files("gateway").joinpath("limits_settle.lua").read_text())
         self._local = LocalLimiter()
         self._ask_again_at = 0.0
+        self._is_lost = False
 
     async def admit(self, *, hash_tag: str, scopes: Sequence[Scope], call: str, tokens: int) -> Admission:
         """Decide one call."""
@@ -183,15 +186,37 @@ class RedisLimiter:
         await self._redis.aclose()
 
     async def _ask(self, question: Callable[[], Awaitable[Any]]) -> Any:
-        if time.monotonic() < self._ask_again_at:
+        """An answer within ``PATIENCE_S``, waiting for a connection included; while Redis is lost, one asks for all."""
+        now = time.monotonic()
+        if now < self._ask_again_at:
             degraded.inc()
             return None
+        if self._is_lost:
+            self._ask_again_at = now + RETRY_REDIS_S
         try:
-            return await question()
-        except (RedisError, OSError):
+            async with asyncio.timeout(PATIENCE_S):
+                answer = await question()
+        except (RedisError, OSError):  # a time-out is an OSError too
             degraded.inc()
-            self._ask_again_at = time.monotonic() + RETRY_REDIS_S
+            self._is_lost, self._ask_again_at = True, time.monotonic() + RETRY_REDIS_S
             return None
+        self._is_lost = False
+        return answer
+
+
+def told(admission: Admission) -> list[tuple[str, str]]:
+    """The standard headers: of requests and of tokens, the window with least room left."""
+    windows = (("requests", admission.requests_window), ("tokens", admission.tokens_window))
+    return [
+        header
+        for name, window in windows
+        if window is not None
+        for header in (
+            (f"x-ratelimit-limit-{name}", str(window.limit)),
+            (f"x-ratelimit-remaining-{name}", str(window.remaining)),
+            (f"x-ratelimit-reset-{name}", f"{window.reset_s}s"),
+        )
+    ]
 
 
 def _limits(scope: Scope) -> tuple[int | None, ...]:

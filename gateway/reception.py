@@ -53,7 +53,7 @@ class Reception:
 
 def refusal(error: GatewayError, front: Front, name: str) -> Reply:
     """An error in the words of the door it happened at."""
-    headers = [JSON]
+    headers = [JSON, *error.headers]
     if error.retry_after_s is not None:
         headers.append(("retry-after", str(max(1, int(error.retry_after_s + 0.999)))))
     if error.status == 405:

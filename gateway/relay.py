@@ -20,7 +20,7 @@ from django.conf import settings
 from msgspec import structs
 
 from billing.money import BadAmount, parse_usd, usd_text
-from gateway import alarms, doorway, kinds, policy, routing, token_plans
+from gateway import alarms, doorway, kinds, limits, policy, routing, token_plans
 from gateway.callers import Caller, Callers
 from gateway.calls import Closed, Desk, End, OpenCall, Plea, ViewIsStale
 from gateway.catalog import Offer, Serving, Shelf
@@ -462,16 +462,7 @@ def told_headers(call: OpenCall, closed: Closed | None) -> list[tuple[str, str]]
     told = [("x-call-id", str(call.id)), ("x-output-limit", str(call.output_limit))]
     if closed is not None:
         told.append(("x-charge-usd", usd_text(closed.charged_nano)))
-    for name, window in (
-        ("requests", call.admission.requests_window),
-        ("tokens", call.admission.tokens_window),
-    ):
-        if window is not None:
-            told += [
-                (f"x-ratelimit-limit-{name}", str(window.limit)),
-                (f"x-ratelimit-remaining-{name}", str(window.remaining)),
-                (f"x-ratelimit-reset-{name}", f"{window.reset_s}s"),
-            ]
+    told += limits.told(call.admission)
     return told
 
 

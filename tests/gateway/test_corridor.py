@@ -266,6 +266,16 @@ def test_a_client_that_leaves_is_charged_what_the_provider_counted(house):
     assert Hold.unscoped.get().outcome == "settled"
 
 
+def test_a_limit_is_told_on_every_answer_and_a_refusal_costs_nothing(house):
+    keys.update(house.key, source=trail.SYSTEM, requests_per_day=2)
+    answers = [house.post("/v1/chat/completions", CHAT) for _ in range(4)]
+    assert [answer.status_code for answer in answers] == [200, 200, 429, 429]
+    assert [answer.headers["x-ratelimit-remaining-requests"] for answer in answers] == ["1", "0", "0", "0"]
+    assert int(answers[2].headers["retry-after"]) > 0
+    assert answers[2].json()["error"]["code"] == "rate_limit_exceeded"
+    assert len(house.settled(2)) == Departure.unscoped.count() == 2
+
+
 def test_many_at_once_never_overdraw(house):
     other = factories.make_organization(storefront=house.organization.storefront)
     credit(other, 10_000_000, "for a few", trail.SYSTEM)

@@ -190,3 +190,91 @@ def test_redis_and_the_process_decide_alike():
     if time.time() % 60 > 57:
         time.sleep(4)  # not across a minute: the two are asked one after the other
     asyncio.run(compare())
+
+
+# --- A Redis that is there and does not help --------------------------------------------------------------------------
+
+READ_ONLY = b"-READONLY You can't write against a read only replica.\r\n"
+FULL = b"-OOM command not allowed when used memory > 'maxmemory'.\r\n"
+FAULTS: dict[str, tuple[bytes | None, float]] = {
+    "mute": (None, 0),
+    "slow": (b"*9\r\n", 2),
+    "full": (FULL, 0),
+    "read-only": (READ_ONLY, 0),
+    "nonsense": (b"HTTP/1.1 400 Bad Request\r\n\r\n", 0),
+    "hangs up": (b"", 0),
+}
+
+
+async def odd_redis(words: bytes | None, pause_s: float) -> asyncio.Server:
+    async def converse(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        try:
+            while await reader.read(65_536):
+                await asyncio.sleep(pause_s if words is not None else 60)
+                if not words:
+                    break
+                writer.write(words)
+                await writer.drain()
+        except (ConnectionError, asyncio.CancelledError):
+            pass
+        finally:
+            writer.close()
+
+    return await asyncio.start_server(converse, "127.0.0.1", 0)
+
+
+@pytest.mark.parametrize("fault", FAULTS)
+def test_no_call_waits_long_for_a_redis_in_trouble_and_the_rules_still_hold(fault):
+    async def run() -> tuple[list[Admission], float, float]:
+        server = await odd_redis(*FAULTS[fault])
+        limiter = RedisLimiter(f"redis://127.0.0.1:{server.sockets[0].getsockname()[1]}/0")
+        scope = Scope("key:1", requests=(50, None, None))
+        started = time.monotonic()
+        verdicts = await asyncio.gather(
+            *(limiter.admit(hash_tag="o", scopes=[scope], call=str(n), tokens=0) for n in range(200))
+        )
+        together = time.monotonic() - started
+        for number in range(50):
+            await limiter.admit(hash_tag="o", scopes=[scope], call=f"later {number}", tokens=0)
+        later = time.monotonic() - started - together
+        await limiter.close()
+        server.close()
+        return verdicts, together, later
+
+    verdicts, together, later = asyncio.run(run())
+    assert sum(verdict.admitted for verdict in verdicts) == 50
+    assert together < limits.PATIENCE_S + 0.8, "all of them wait at the same time, not one after the other"
+    assert later < limits.PATIENCE_S + 0.3, "once it is known, hardly anybody waits"
+
+
+def test_while_redis_is_lost_one_call_asks_for_all():
+    async def run() -> int:
+        server = await odd_redis(FULL, 0)
+        limiter = RedisLimiter(f"redis://127.0.0.1:{server.sockets[0].getsockname()[1]}/0")
+        scope = Scope("key:1", requests=(1000, None, None))
+        await limiter.admit(hash_tag="o", scopes=[scope], call="first", tokens=0)
+        limiter._ask_again_at = 0
+        asked = 0
+        admit_script = limiter._admit
+
+        async def counted(**words: Any) -> Any:
+            nonlocal asked
+            asked += 1
+            return await admit_script(**words)
+
+        limiter._admit = counted
+        await asyncio.gather(*(limiter.admit(hash_tag="o", scopes=[scope], call=str(n), tokens=0) for n in range(50)))
+        await limiter.close()
+        server.close()
+        return asked
+
+    assert asyncio.run(run()) == 1
+
+
+def test_the_headers_say_which_window_is_tightest():
+    limiter = LocalLimiter(Clock())
+    scope = Scope("key:1", requests=(2, 100, None), tokens=(None, 500, None))
+    told = dict(limits.told(admit(limiter, scope, call="a", tokens=40)))
+    assert (told["x-ratelimit-limit-requests"], told["x-ratelimit-remaining-requests"]) == ("2", "1")
+    assert (told["x-ratelimit-limit-tokens"], told["x-ratelimit-remaining-tokens"]) == ("500", "460")
+    assert told["x-ratelimit-reset-tokens"] == "3600s"
