@@ -156,6 +156,7 @@ class RedisLimiter:
         self._local = LocalLimiter()
         self._ask_again_at = 0.0
         self._is_lost = False
+        self._turns = asyncio.Semaphore(CONNECTIONS)
 
     async def admit(self, *, hash_tag: str, scopes: Sequence[Scope], call: str, tokens: int) -> Admission:
         """Decide one call."""
@@ -191,10 +192,14 @@ class RedisLimiter:
         if now < self._ask_again_at:
             degraded.inc()
             return None
-        if self._is_lost:
+        was_lost = self._is_lost
+        if was_lost:
             self._ask_again_at = now + RETRY_REDIS_S
         try:
-            async with asyncio.timeout(PATIENCE_S):
+            async with asyncio.timeout(PATIENCE_S), self._turns:
+                if time.monotonic() < self._ask_again_at and not was_lost:
+                    degraded.inc()
+                    return None  # whoever had the turn before has found out
                 answer = await question()
         except (RedisError, OSError):  # a time-out is an OSError too
             degraded.inc()
