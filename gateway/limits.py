@@ -187,7 +187,10 @@ class RedisLimiter:
         await self._redis.aclose()
 
     async def _ask(self, question: Callable[[], Awaitable[Any]]) -> Any:
-        """An answer within ``PATIENCE_S``, waiting for a connection included; while Redis is lost, one asks for all."""
+        """An answer within ``PATIENCE_S`` of asking; a turn is waited for only while others are answered.
+
+        While Redis is lost, one asks for all.
+        """
         now = time.monotonic()
         if now < self._ask_again_at:
             degraded.inc()
@@ -196,11 +199,12 @@ class RedisLimiter:
         if was_lost:
             self._ask_again_at = now + RETRY_REDIS_S
         try:
-            async with asyncio.timeout(PATIENCE_S), self._turns:
+            async with self._turns:
                 if time.monotonic() < self._ask_again_at and not was_lost:
                     degraded.inc()
                     return None  # whoever had the turn before has found out
-                answer = await question()
+                async with asyncio.timeout(PATIENCE_S):
+                    answer = await question()
         except (RedisError, OSError):  # a time-out is an OSError too
             degraded.inc()
             self._is_lost, self._ask_again_at = True, time.monotonic() + RETRY_REDIS_S

@@ -18,6 +18,8 @@ from gateway.catalog import AZURE, AZURE_PREFIX
 from gateway.models import AIModel, Provider, Route
 from gateway.suppliers import Outcome, SupplyRefused, check_policy, save
 
+LONGEST_UPSTREAM = 120  # as long as a cost card's model may be
+
 
 @dataclass(frozen=True, slots=True)
 class Price:
@@ -46,17 +48,21 @@ def add_model(
 ) -> Outcome:
     """Put a model on the price list, with a route and its cost; said again, it changes what differs."""
     _check_way(slug, provider)
-    model, made = AIModel.objects.select_for_update().get_or_create(slug=slug, defaults={"name": slug, **_fit(facts)})
-    changed = False
-    if made:
+    if len(upstream) > LONGEST_UPSTREAM:
+        message = f"A name upstream has at most {LONGEST_UPSTREAM} characters."
+        raise SupplyRefused(message)
+    model = AIModel.objects.select_for_update().filter(slug=slug).first()
+    made, changed = model is None, False
+    if model is None:
+        model = AIModel(slug=slug, **{"name": slug, **_fit(facts)})
         save(model)
         trail.record("model.added", source=source, target=model, after={"slug": slug, **facts})
     else:
         changed = _change_model(model, {**facts, "alias_of": None, "is_active": True, "retired_on": None}, source)
-    route, is_new = Route.objects.get_or_create(
-        model=model, provider=provider, upstream_model=upstream, defaults={"is_price_pinned": True}
-    )
-    if is_new:
+    route = Route.objects.filter(model=model, provider=provider, upstream_model=upstream).first()
+    is_new = route is None
+    if route is None:
+        route = Route(model=model, provider=provider, upstream_model=upstream, is_price_pinned=True)
         save(route)
         after = {"provider": provider.slug, "upstream": upstream}
         trail.record("route.added", source=source, target=route, after=after)

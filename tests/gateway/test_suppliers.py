@@ -143,7 +143,9 @@ def test_loopback_is_the_command_lines_alone():
         ("m", "--provider", "nobody", "--input", "1", "--output", "2"),
         ("m", "--provider", "mock", "--input", "0", "--output", "0"),
         ("azure/m", "--provider", "mock", "--input", "1", "--output", "2"),
-        ("m" * 121, "--provider", "mock", "--input", "1", "--output", "2"),
+        ("m" * 121, "--provider", "mock", "--upstream", "m", "--input", "1", "--output", "2"),
+        ("m", "--provider", "mock", "--upstream", "m" * 161, "--input", "1", "--output", "2"),
+        ("m", "--provider", "mock", "--upstream", "m" * 121, "--input", "1", "--output", "2"),
     ],
 )
 def test_models_that_are_refused_leave_nothing_behind(words):
