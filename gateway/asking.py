@@ -65,7 +65,7 @@ class Asking:
         if told.meaning not in ELSEWHERE:
             return error
         self._note(serving, trouble_of(told), told.retry_after_s)
-        return TryNext(error)
+        return TryNext(error, trouble_of(told))
 
     def _note(self, serving: Serving, trouble: Trouble, retry_after_s: float | None = None) -> None:
         self._health.failed(serving.route, now=time.monotonic(), trouble=trouble, retry_after_s=retry_after_s)
