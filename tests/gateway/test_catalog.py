@@ -103,7 +103,7 @@ def test_the_one_to_one_rule_holds_for_flagged_models_alone_and_rings(front, fla
         alarms.deliver(now=timezone.now())
         alarms.raised("sold_unpriced", "The model m is sold although nobody knows its cost.")
         alarms.deliver(now=timezone.now())
-        assert OutboxMessage.objects.filter(key__startswith="supply_alarm").count() == 1, "one letter for an occasion a day"
+        assert OutboxMessage.objects.filter(key__startswith="supply_alarm").count() == 1
     else:
         with pytest.raises(ModelNotFound):
             _price(front, "m")
