@@ -138,6 +138,11 @@ def _rows(sql: str, parameters: list[Any] | None) -> list[Any]:
         return found
 
 
+def rows(sql: str) -> list[Any]:
+    """The answer to a registered check's question, bounded like all others."""
+    return _rows(f"{sql} LIMIT {MOST_FINDINGS}", None)
+
+
 @contextmanager
 def _reading() -> Iterator[None]:
     """The database itself sees to it that nothing is written meanwhile by us."""
@@ -155,4 +160,4 @@ def _reading() -> Iterator[None]:
             cursor.execute(off)
 
 
-__all__ = ["Finding", "Report", "checkpoint", "register", "run"]
+__all__ = ["Finding", "Report", "checkpoint", "register", "rows", "run"]

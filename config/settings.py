@@ -269,6 +269,12 @@ CELERY_BEAT_SCHEDULE: dict[str, dict[str, Any]] = {
     "mend rollups": {"task": "analytics.mend_rollups", "schedule": crontab(hour="2", minute="40")},
     "look for alarms": {"task": "analytics.look_for_alarms", "schedule": 300.0, "options": {"expires": 300}},
     "archive old calls": {"task": "analytics.archive_old_calls", "schedule": crontab(hour="4", minute="10")},
+    "recharge who runs low": {"task": "billing.recharge_due", "schedule": 15.0, "options": {"expires": 15}},
+    "find what webhooks missed": {
+        "task": "billing.reconcile_payments",
+        "schedule": 600.0,
+        "options": {"expires": 600},
+    },
     "prove the books": {"task": "billing.prove_books", "schedule": 300.0, "options": {"expires": 300}},
     "prove all the books": {
         "task": "billing.prove_books",

@@ -19,6 +19,7 @@ urlpatterns = [
     path("metrics", health.metrics, name="metrics"),
     path("", include("accounts.api.urls")),
     path("", include("gateway.urls")),
+    path("", include("billing.urls")),
     path("invitations/<str:token>/", accounts.views.invitation, name="invitation"),
     path("", root.root, name="landing"),
     path("terms", front.terms_page, name="terms"),
