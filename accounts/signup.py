@@ -11,6 +11,7 @@ from types import SimpleNamespace
 from typing import Any
 
 from allauth.account.adapter import DefaultAccountAdapter
+from allauth.account.models import EmailAddress
 from allauth.core.exceptions import ImmediateHttpResponse
 from allauth.socialaccount.adapter import DefaultSocialAccountAdapter
 from allauth.socialaccount.models import SocialApp
@@ -24,6 +25,7 @@ from django.utils import timezone
 from accounts import access, members, organizations, trail
 from accounts.models import Invitation, SignUpPolicy, Storefront, User
 from accounts.requests import TenantRequest
+from accounts.signals import mailbox_proven
 
 CAMPAIGN_FIELDS = ("utm_source", "utm_medium", "utm_campaign", "utm_term", "utm_content", "ref")
 LONGEST_MARK = 120
@@ -80,6 +82,14 @@ class AccountAdapter(DefaultAccountAdapter):
             welcome(request, user)
         return user
 
+    @transaction.atomic
+    def confirm_email(self, request: TenantRequest, email_address: EmailAddress) -> bool:
+        """Somebody has shown that they read this mailbox; other rooms hear of it."""
+        confirmed = bool(super().confirm_email(request, email_address))
+        if confirmed:
+            _announce(request, email_address.user, email_address.email)
+        return confirmed
+
     def get_client_ip(self, request: TenantRequest) -> str:
         """The address that trusted proxies vouch for; rates and the list of sessions go by it."""
         return request.client_ip
@@ -110,6 +120,10 @@ class AccountAdapter(DefaultAccountAdapter):
         site = SimpleNamespace(name=storefront.name, domain=base.partition("//")[2])  # not what the Host header said
         words = {**context, "storefront": storefront, "base_url": base, "current_site": site}
         super().send_mail(template_prefix, email, words)
+
+
+def _announce(request: TenantRequest, user: User, email: str) -> None:
+    mailbox_proven.send(sender=User, user=user, email=email, storefront=request.storefront)
 
 
 def _path_of(url: str) -> str:
@@ -179,4 +193,6 @@ class SocialAccountAdapter(DefaultSocialAccountAdapter):
         user.terms_accepted_at = timezone.now()
         user.save(update_fields=["acquisition", "terms_accepted_at"])
         welcome(request, user)
+        for address in EmailAddress.objects.filter(user=user, verified=True).order_by("-primary", "id")[:1]:
+            _announce(request, user, address.email)
         return user

@@ -138,7 +138,7 @@ def _trouble(scene: Scene, order: TopUp, fact: Paid) -> Trouble | None:
         "account": ((order.method, order.account), (account.method, account.name)),
         "mode": ((order.livemode, account.livemode), (fact.livemode, fact.livemode)),
         "order": (order.public_id, fact.order_id or order.public_id),
-        "session": (order.session_id or fact.session_id, fact.session_id or order.session_id),
+        "session": (order.session_id or fact.session_id, fact.session_id or order.session_id or ""),
         "currency": (order.currency, fact.currency.lower() or order.currency),
     }
     for what, (expected, found) in same.items():
