@@ -23,7 +23,7 @@ from billing.models import Account, AutoRecharge, SavedCard, TopUp
 from billing.models.ledger import NANO_USD, Kind
 from billing.models.payments import UNDER_WAY, Origin, State
 from billing.payments import currencies, registry
-from billing.payments.driver import Declined, NotConfigured
+from billing.payments.driver import Declined, NotConfigured, Unreachable
 from billing.tidings import payers_of
 from billing.topups import check_amount, order_fields, order_for_driver, terms_of
 from plumbing import outbox
@@ -181,9 +181,10 @@ def charge(message: outbox.Message) -> None:
             settling.apply(account, refusal.facts, now=now)
         _fail(order, wish, refusal.sentence, now)
         return
-    except NotConfigured as refusal:
+    except (NotConfigured, Unreachable) as refusal:
         if message.tries < TRIES:
             raise
+        # If the card was charged all the same, the webhook or the reconciler says so, and it is credited.
         _fail(order, wish, refusal.sentence, now)
         return
     with transaction.atomic():

@@ -13,7 +13,7 @@ from django.db.models import Sum
 from django.utils import timezone
 
 from accounts import trail
-from billing import alarms, flight, settling
+from billing import alarms, flight, settling, topups
 from billing.models import Account, Payment, Reversal
 from billing.models.ledger import Kind
 from billing.models.payments import TAKES, ReversalState, Taken
@@ -92,13 +92,18 @@ def ask(payment: Payment, *, amount_minor: int, source: trail.Source, reason: st
 
 @outbox.handles(TOPIC, tries=24)
 def perform(message: outbox.Message) -> None:
-    """Ask the provider; the same name asked twice is one refund."""
+    """Ask the provider; the same name asked twice is one refund, and from the second try on we look before we ask."""
     row = Reversal.objects.select_related("payment__top_up__organization__storefront").get(public_id=message.key)
     payment = row.payment
     assert payment is not None, "a refund that was asked for has its payment"
     if row.state != ReversalState.REQUESTED:
         return
     account = registry.account_named(payment.organization.storefront, row.method, row.account)
+    if message.tries > 1:
+        topups.read(account, session_id="", payment_id=row.payment_outside_id, now=timezone.now())
+        row.refresh_from_db()
+        if row.state != ReversalState.REQUESTED:
+            return
     order = RefundOrder(row.public_id, row.payment_outside_id, row.amount_minor, row.reason)
     try:
         facts = registry.driver(row.method).refund(account, order)

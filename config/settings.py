@@ -383,6 +383,7 @@ X_FRAME_OPTIONS = "DENY"
 DATA_UPLOAD_MAX_MEMORY_SIZE = 1_048_576  # pages and the management API; the gateway has its own cap
 DATA_UPLOAD_MAX_NUMBER_FIELDS = 500
 
+PAYMENT_PAGES = ("https://checkout.stripe.com", "https://billing.stripe.com")
 CONTENT_SECURITY_POLICY = {
     "DIRECTIVES": {
         "default-src": [SELF],
@@ -394,7 +395,7 @@ CONTENT_SECURITY_POLICY = {
         "object-src": [NONE],
         "base-uri": [NONE],
         # A browser checks where a form's answer redirects to as well, so the chosen ways to sign in are named.
-        "form-action": [SELF, *(SIGN_IN_HOSTS[name] for name in SOCIALACCOUNT_PROVIDERS)],
+        "form-action": [SELF, *PAYMENT_PAGES, *(SIGN_IN_HOSTS[name] for name in SOCIALACCOUNT_PROVIDERS)],
         "frame-ancestors": [NONE],
     },
 }
@@ -509,6 +510,8 @@ STRIPE_WEBHOOK_SECRET = env.str("STRIPE_WEBHOOK_SECRET", "")
 STRIPE_API_BASE = env.str("STRIPE_API_BASE", "")
 if PRODUCTION and STRIPE_SECRET_KEY and not STRIPE_WEBHOOK_SECRET.strip():
     refuse("STRIPE_WEBHOOK_SECRET", "is empty while STRIPE_SECRET_KEY is set; unsigned webhooks are never believed")
+# Up to this many USD one operator gives or takes credit alone; above it a second one has to agree.
+CREDIT_LIMIT_ALONE_NANO = env.int("CREDIT_LIMIT_ALONE_USD", 10_000) * 1_000_000_000
 # Upstream accounts made on first start from keys in the environment; further ones are rows.
 PROVIDER_KEYS = {
     kind: key

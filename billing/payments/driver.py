@@ -88,6 +88,7 @@ class ProviderAccount:
     livemode: bool
     sandbox: bool
     api_base: str = ""
+    webhook_url: str = ""  # set where we tell the provider ourselves where to knock: at our own sandbox
 
     def __repr__(self) -> str:
         return f"<{self.method} account {self.name}>"  # nothing that a log should not hold

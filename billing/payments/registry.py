@@ -6,6 +6,7 @@ so play money can never buy anything that costs us real money.
 """
 
 from collections.abc import Callable
+from dataclasses import replace
 
 from django.conf import settings
 
@@ -51,6 +52,8 @@ def own_or_platform(storefront: Storefront, method: str) -> ProviderAccount:
     if settings.STRIPE_SECRET_KEY.strip():
         secrets = settings.STRIPE_WEBHOOK_SECRET
         return _account(storefront, method, PLATFORM, settings.STRIPE_SECRET_KEY.strip(), secrets)
+    if settings.SANDBOX_STRIPE_KEY and settings.STRIPE_API_BASE:
+        return _our_sandbox(storefront, method)
     message = "This shop has not set up a way to pay yet."
     raise NotConfigured(message)
 
@@ -69,6 +72,15 @@ def account_named(storefront: Storefront, method: str, name: str) -> ProviderAcc
         message = "The account this order was made with is gone."
         raise NotConfigured(message)
     return _account(storefront, method, row.public_id, row.secret_key, row.webhook_secrets)
+
+
+def _our_sandbox(storefront: Storefront, method: str) -> ProviderAccount:
+    """The payment sandbox at our own address; ``up`` says where that is."""
+    here = settings.STRIPE_API_BASE.removesuffix("/sandbox/stripe")
+    found = _account(
+        storefront, method, PLATFORM, settings.SANDBOX_STRIPE_KEY, settings.SANDBOX_STRIPE_WEBHOOK_SECRET
+    )
+    return replace(found, webhook_url=f"{here}/webhooks/{method}/{storefront.public_id}")
 
 
 def _account(storefront: Storefront, method: str, name: str, secret_key: str, secrets: str) -> ProviderAccount:

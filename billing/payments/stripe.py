@@ -102,6 +102,7 @@ class StripeDriver:
     def start(self, account: ProviderAccount, order: Order, *, now: datetime) -> Started:
         """A Checkout Session."""
         with client_for(account) as client:
+            _say_where_we_listen(client, account)
             session = client.v1.checkout.sessions.create(
                 _session_request(order), {"idempotency_key": f"{order.public_id}.start"}
             )
@@ -224,6 +225,15 @@ class StripeDriver:
         event = json.loads(body)
         name, thing = event["type"], event["data"]["object"]
         return _facts(name, thing, livemode=event["livemode"] is True)
+
+
+def _say_where_we_listen(client: StripeClient, account: ProviderAccount) -> None:
+    """At our own sandbox nobody fills in the address of our webhooks by hand."""
+    if not account.webhook_url:
+        return
+    known = [endpoint.url for endpoint in client.v1.webhook_endpoints.list({"limit": 100}).data]
+    if account.webhook_url not in known:
+        client.v1.webhook_endpoints.create({"url": account.webhook_url, "enabled_events": ["*"]})
 
 
 def _verify(header: str, body: bytes, secrets: tuple[str, ...], now: datetime) -> None:
