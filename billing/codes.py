@@ -9,6 +9,7 @@ import csv
 import io
 import secrets
 from collections.abc import Iterator
+from dataclasses import asdict, dataclass
 from datetime import datetime, timedelta
 
 from django.core.cache import cache
@@ -68,46 +69,43 @@ class TooManyWrong(Refusal):
 # --- Making -----------------------------------------------------------------------------------------------------------
 
 
+@dataclass(frozen=True, slots=True)
+class Batch:
+    """A batch as somebody wants it."""
+
+    name: str
+    value_nano: int
+    count: int
+    uses_per_code: int = 1
+    credit_days: int | None = None
+    expires_at: datetime | None = None
+
+
 @transaction.atomic
 def make_batch(
-    *,
-    storefront: Storefront,
-    name: str,
-    value_nano: int,
-    count: int,
-    uses_per_code: int = 1,
-    credit_days: int | None = None,
-    expires_at: datetime | None = None,
-    source: trail.Source,
-    reason: str = "",
-    now: datetime,
+    *, storefront: Storefront, wish: Batch, source: trail.Source, now: datetime, reason: str = ""
 ) -> CodeBatch:
     """Make a batch and all of its codes."""
-    if not 1 <= count <= MOST_CODES:
+    if not 1 <= wish.count <= MOST_CODES:
         message = f"A batch has 1 to {MOST_CODES:,} codes."
         raise BadBatch(message)
     batch = CodeBatch(
         storefront=storefront,
-        name=name,
-        value_nano=value_nano,
-        uses_per_code=uses_per_code,
-        credit_days=credit_days,
-        expires_at=expires_at,
+        name=wish.name,
+        value_nano=wish.value_nano,
+        uses_per_code=wish.uses_per_code,
+        credit_days=wish.credit_days,
+        expires_at=wish.expires_at,
         made_by=source.user,
         created_at=now,
     )
     batch.full_clean()
     batch.save(force_insert=True)
     RedemptionCode.objects.bulk_create(
-        (RedemptionCode(batch=batch, code=_fresh(), uses=uses_per_code) for _ in range(count)), batch_size=500
+        (RedemptionCode(batch=batch, code=_fresh(), uses=wish.uses_per_code) for _ in range(wish.count)),
+        batch_size=500,
     )
-    trail.record(
-        "code_batch.made",
-        source=source,
-        target=batch,
-        after={"name": name, "value_nano": value_nano, "count": count, "uses_per_code": uses_per_code},
-        reason=reason,
-    )
+    trail.record("code_batch.made", source=source, target=batch, after=asdict(wish), reason=reason)
     return batch
 
 
@@ -148,9 +146,7 @@ def neutral(cell: str) -> str:
 # --- Using ------------------------------------------------------------------------------------------------------------
 
 
-def redeem(
-    text: str, *, organization: Organization, user: User | None, source: trail.Source, now: datetime
-) -> CodeUse:
+def redeem(text: str, *, organization: Organization, user: User | None, source: trail.Source, now: datetime) -> CodeUse:
     """Turn a code into credit."""
     names = _guessers(organization, user, source, now)
     if any((cache.get(name) or 0) >= WRONG_PER_MINUTE for name in names):
@@ -180,9 +176,7 @@ def _read(text: str) -> str:
 
 
 @transaction.atomic
-def _redeem(
-    code: str, organization: Organization, user: User | None, source: trail.Source, now: datetime
-) -> CodeUse:
+def _redeem(code: str, organization: Organization, user: User | None, source: trail.Source, now: datetime) -> CodeUse:
     row = (
         RedemptionCode.objects.select_related("batch")
         .filter(code=code, batch__storefront=organization.storefront)

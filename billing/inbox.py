@@ -13,6 +13,7 @@ from django.db import transaction
 from django.db.models import F
 from django.utils import timezone
 
+from accounts import trail
 from accounts.models import Storefront
 from billing import alarms, settling
 from billing.models import InboxEvent
@@ -25,9 +26,7 @@ TRIES = 12
 LARGEST_BODY = 262_144
 
 
-def receive(
-    storefront: Storefront, method: str, *, headers: Mapping[str, str], body: bytes, now: datetime
-) -> None:
+def receive(storefront: Storefront, method: str, *, headers: Mapping[str, str], body: bytes, now: datetime) -> None:
     """Verify and keep one delivery; one that was here before changes nothing. Raises what the door must answer."""
     account = registry.own_or_platform(storefront, method)
     received = registry.driver(method).verify(account, headers=headers, body=body, now=now)
@@ -63,7 +62,7 @@ def handle(message: outbox.Message) -> None:
 
 
 def settle(event: InboxEvent, *, now: datetime) -> str:
-    """One event, one transaction. Also the replay button's."""
+    """One event, one transaction."""
     account = registry.account_named(event.storefront, event.method, event.account)
     facts = registry.driver(event.method).read_webhook(account, bytes(event.body))
     with transaction.atomic():
@@ -74,8 +73,9 @@ def settle(event: InboxEvent, *, now: datetime) -> str:
     return outcome
 
 
-def replay(event: InboxEvent, *, now: datetime) -> str:
+def replay(event: InboxEvent, *, source: trail.Source, reason: str, now: datetime) -> str:
     """Handle an event again, through the same checks; what it already did is not done twice."""
+    trail.record("inbox.replayed", source=source, target=event, storefront=event.storefront, reason=reason)
     return settle(event, now=now)
 
 
@@ -95,4 +95,3 @@ def _failed(event: InboxEvent, error: Exception, *, last: bool) -> None:
                 key=f"inbox:{event.pk}",
                 now=now,
             )
-

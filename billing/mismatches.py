@@ -82,9 +82,21 @@ def resolve(mismatch: Mismatch, *, source: trail.Source, resolution: str, now: d
         raise AlreadyResolved(message)
     row.resolved_at, row.resolved_by, row.resolution = now, source.user, resolution[:200]
     row.save(update_fields=["resolved_at", "resolved_by", "resolution"])
-    trail.record(
-        "mismatch.resolved", source=source, target=row, storefront=row.storefront, reason=resolution
-    )
+    trail.record("mismatch.resolved", source=source, target=row, storefront=row.storefront, reason=resolution)
+
+
+def replay(mismatch: Mismatch, *, source: trail.Source, reason: str, now: datetime) -> str:
+    """Handle its event again, through the same checks; if it fits now, the mismatch is resolved."""
+    from billing import inbox  # the inbox imports settling, which notes mismatches here
+
+    if mismatch.event is None:
+        message = "No event is kept for this one; ask the provider from its top-up instead."
+        raise AlreadyResolved(message)
+    outcome = inbox.settle(mismatch.event, now=now)
+    trail.record("mismatch.replayed", source=source, target=mismatch, storefront=mismatch.storefront, reason=reason)
+    if outcome != "mismatch":
+        resolve(mismatch, source=source, resolution=f"replayed: {outcome}", now=now)
+    return outcome
 
 
 def _plain(words: dict[str, Any]) -> dict[str, Any]:

@@ -127,7 +127,13 @@ def _give_up(row: Reversal, payment: Payment, sentence: str) -> None:
         return
     settling.bring_to_books(payment, now)
     flight.record(
-        flight.REQUEST, "refund", now=now, top_up=payment.top_up, outside_id=row.public_id, outcome="refused", why=sentence
+        flight.REQUEST,
+        "refund",
+        now=now,
+        top_up=payment.top_up,
+        outside_id=row.public_id,
+        outcome="refused",
+        why=sentence,
     )
     alarms.ring(
         "A refund was refused by the provider",

@@ -181,9 +181,11 @@ def _adopt(order: TopUp, fact: Paid) -> None:
         order.save(update_fields=changed)
     if fact.customer_id:
         known = {"organization": order.organization, "method": order.method, "account": order.account}
-        if not PaymentCustomer.objects.of(order.organization).filter(
-            method=order.method, account=order.account
-        ).exists():
+        if (
+            not PaymentCustomer.objects.of(order.organization)
+            .filter(method=order.method, account=order.account)
+            .exists()
+        ):
             PaymentCustomer.unscoped.get_or_create(
                 method=order.method, account=order.account, outside_id=fact.customer_id, defaults=known
             )
@@ -378,7 +380,9 @@ def bring_to_books(payment: Payment, now: datetime) -> None:
         share = shared_nano(payment, row.amount_minor) if row.state in TAKES else 0
         wanted[row.pk] = min(share, payment.credited_nano - sum(wanted.values()))
     before = _uids(payment, rows)
-    gives = [_return(payment, row, row.posted_nano - wanted[row.pk]) for row in rows if row.posted_nano > wanted[row.pk]]
+    gives = [
+        _return(payment, row, row.posted_nano - wanted[row.pk]) for row in rows if row.posted_nano > wanted[row.pk]
+    ]
     _post(payment.top_up, gives, now)
     sources = _sources(payment, [*before, *(give.uid for give in gives)])
     for row in rows:

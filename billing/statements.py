@@ -89,7 +89,9 @@ def history(organization: Organization) -> "QuerySet[Any]":
 
 def signed(transfer: Transfer) -> int:
     """What a movement did to what the organization has: more or less, in the transfer's unit."""
-    return transfer.amount if transfer.credit.organization_id and transfer.credit.kind != Kind.DEBT else -transfer.amount
+    return (
+        transfer.amount if transfer.credit.organization_id and transfer.credit.kind != Kind.DEBT else -transfer.amount
+    )
 
 
 def words(transfer: Transfer) -> str:

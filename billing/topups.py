@@ -82,9 +82,7 @@ def presets(terms: TopUpTerms) -> list[int]:
     """The amounts on the buttons: whole ones, within the bounds."""
     offered = terms.presets_minor or [terms.minimum_minor * step for step in (1, 2, 5, 10)]
     return [
-        amount
-        for amount in offered
-        if isinstance(amount, int) and terms.minimum_minor <= amount <= terms.maximum_minor
+        amount for amount in offered if isinstance(amount, int) and terms.minimum_minor <= amount <= terms.maximum_minor
     ]
 
 
@@ -148,9 +146,7 @@ def _order(
             | {"origin": Origin.CHECKOUT, "save_card": wish.save_card, "started_by": user},
         )
         if made:
-            trail.record(
-                "top_up.started", source=source, target=known, organization=organization, after=_told(known)
-            )
+            trail.record("top_up.started", source=source, target=known, organization=organization, after=_told(known))
             flight.record(flight.REQUEST, "asked for", now=now, top_up=known, **_told(known))
     if (known.amount_minor, known.save_card, known.origin) != (wish.amount_minor, wish.save_card, Origin.CHECKOUT):
         message = "This attempt key was used for another top-up; send a fresh one."
@@ -218,16 +214,12 @@ def _ask(order: TopUp, account: ProviderAccount, now: datetime) -> None:
         fresh.session_id, fresh.url, fresh.expires_at = started.session_id, started.url, started.expires_at
         fresh.payment_id = fresh.payment_id or started.payment_id or None
         fresh.save(update_fields=["session_id", "url", "expires_at", "payment_id"])
-        flight.record(
-            flight.REQUEST, "session made", now=timezone.now(), top_up=fresh, outside_id=started.session_id
-        )
+        flight.record(flight.REQUEST, "session made", now=timezone.now(), top_up=fresh, outside_id=started.session_id)
         settling.advance(fresh, State.OPEN, now=now)
 
 
 def _locked(order: TopUp) -> TopUp:
-    return (
-        TopUp.unscoped.select_for_update(of=("self",)).select_related("organization__storefront").get(pk=order.pk)
-    )
+    return TopUp.unscoped.select_for_update(of=("self",)).select_related("organization__storefront").get(pk=order.pk)
 
 
 def order_for_driver(order: TopUp, *, customer_id: str = "", card_id: str = "") -> Order:
@@ -279,6 +271,23 @@ def look(order: TopUp, *, now: datetime) -> TopUp:
             read(account, session_id=order.session_id or "", payment_id=order.payment_id or "", now=now)
             order.refresh_from_db()
     return order
+
+
+def look_now(order: TopUp, *, source: trail.Source, reason: str, now: datetime) -> None:
+    """An operator wants to know: the errand goes out after the transaction, and the answer stands in the record."""
+    trail.record("top_up.looked_at", source=source, target=order, organization=order.organization, reason=reason)
+    flight.record(flight.REQUEST, "asked by an operator", now=now, top_up=order, by=str(source.user or ""))
+    outbox.add(
+        topic=settling.LOOK,
+        key=f"{order.public_id}:{now.timestamp()}",
+        payload={
+            "method": order.method,
+            "account": order.account,
+            "storefront": order.organization.storefront_id,
+            "session": order.session_id or "",
+            "payment": order.payment_id or "",
+        },
+    )
 
 
 def read(account: ProviderAccount, *, session_id: str, payment_id: str, now: datetime) -> str:

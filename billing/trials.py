@@ -24,7 +24,12 @@ from billing.pricing.plans import Plan
 TRIAL_UNIT = "tokens"
 LASTS = timedelta(days=30)
 IGNORES_DOTS = frozenset({"gmail.com"})
-SAME_AS = {"googlemail.com": "gmail.com", "hotmail.com": "outlook.com", "pm.me": "proton.me", "protonmail.com": "proton.me"}
+SAME_AS = {
+    "googlemail.com": "gmail.com",
+    "hotmail.com": "outlook.com",
+    "pm.me": "proton.me",
+    "protonmail.com": "proton.me",
+}
 TAGS = {"yahoo.com": "-"}
 DISPOSABLE = frozenset(
     (

@@ -121,9 +121,7 @@ class TopUpView(BillingView):
 
     scopes: ClassVar = {"GET": Scope.BILLING_READ}
 
-    @extend_schema(
-        operation_id="top_ups_get", tags=["billing"], responses=answers({200: serializers.TopUpShown}, 404)
-    )
+    @extend_schema(operation_id="top_ups_get", tags=["billing"], responses=answers({200: serializers.TopUpShown}, 404))
     def get(self, request: Request, organization_id: str, top_up_id: str) -> Response:
         """Show one top-up."""
         return Response(serializers.TopUpShown(self.top_up(top_up_id)).data)

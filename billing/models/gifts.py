@@ -106,12 +106,8 @@ class Adjustment(TenantModel):
     is_paid = models.BooleanField(default=False, help_text="It was paid for outside, and may be refunded.")
     reason = models.CharField(max_length=200)
     asked_by = models.ForeignKey("accounts.User", null=True, on_delete=models.PROTECT, related_name="+")
-    approved_by = models.ForeignKey(
-        "accounts.User", null=True, blank=True, on_delete=models.PROTECT, related_name="+"
-    )
-    declined_by = models.ForeignKey(
-        "accounts.User", null=True, blank=True, on_delete=models.PROTECT, related_name="+"
-    )
+    approved_by = models.ForeignKey("accounts.User", null=True, blank=True, on_delete=models.PROTECT, related_name="+")
+    declined_by = models.ForeignKey("accounts.User", null=True, blank=True, on_delete=models.PROTECT, related_name="+")
     created_at = models.DateTimeField()
     posted_at = models.DateTimeField(null=True, blank=True)
     declined_at = models.DateTimeField(null=True, blank=True)

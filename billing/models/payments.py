@@ -357,7 +357,9 @@ class PaymentEvent(models.Model):
 class PaymentCustomer(TenantModel):
     """Who an organization is at a provider."""
 
-    organization = models.ForeignKey("accounts.Organization", on_delete=models.PROTECT, related_name="payment_customers")
+    organization = models.ForeignKey(
+        "accounts.Organization", on_delete=models.PROTECT, related_name="payment_customers"
+    )
     method = models.SlugField(max_length=20)
     account = models.CharField(max_length=32)
     outside_id = models.CharField(max_length=255)

@@ -140,9 +140,7 @@ class Driver(Protocol):
     def recharge(self, account: ProviderAccount, order: Order) -> list[Fact]:
         """Charge the saved card while nobody is there, or raise ``Declined``."""
 
-    def verify(
-        self, account: ProviderAccount, *, headers: Mapping[str, str], body: bytes, now: datetime
-    ) -> Received:
+    def verify(self, account: ProviderAccount, *, headers: Mapping[str, str], body: bytes, now: datetime) -> Received:
         """Believe the raw bytes of a webhook, or raise ``BadSignature``."""
 
     def read_webhook(self, account: ProviderAccount, body: bytes) -> list[Fact]:

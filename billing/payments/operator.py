@@ -45,9 +45,7 @@ class OperatorDriver:
         """There is no card."""
         raise NotOffered("A bank transfer cannot recharge by itself.")
 
-    def verify(
-        self, account: ProviderAccount, *, headers: Mapping[str, str], body: bytes, now: datetime
-    ) -> Received:
+    def verify(self, account: ProviderAccount, *, headers: Mapping[str, str], body: bytes, now: datetime) -> Received:
         """Nobody sends webhooks for this."""
         raise BadSignature
 

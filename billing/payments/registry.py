@@ -77,9 +77,7 @@ def account_named(storefront: Storefront, method: str, name: str) -> ProviderAcc
 def _our_sandbox(storefront: Storefront, method: str) -> ProviderAccount:
     """The payment sandbox at our own address; ``up`` says where that is."""
     here = settings.STRIPE_API_BASE.removesuffix("/sandbox/stripe")
-    found = _account(
-        storefront, method, PLATFORM, settings.SANDBOX_STRIPE_KEY, settings.SANDBOX_STRIPE_WEBHOOK_SECRET
-    )
+    found = _account(storefront, method, PLATFORM, settings.SANDBOX_STRIPE_KEY, settings.SANDBOX_STRIPE_WEBHOOK_SECRET)
     return replace(found, webhook_url=f"{here}/webhooks/{method}/{storefront.public_id}")
 
 

@@ -18,7 +18,15 @@ import stripe
 from stripe import StripeClient
 
 from billing.models.payments import ReversalState, Taken
-from billing.payments.driver import BadSignature, Declined, NotConfigured, Order, ProviderAccount, RefundOrder, Unreachable
+from billing.payments.driver import (
+    BadSignature,
+    Declined,
+    NotConfigured,
+    Order,
+    ProviderAccount,
+    RefundOrder,
+    Unreachable,
+)
 from billing.payments.facts import Came, Card, Fact, Look, Paid, Received, Started, TakenBack
 
 TOLERANCE_S = 300
@@ -58,9 +66,7 @@ def client_for(account: ProviderAccount) -> Iterator[StripeClient]:
         raise NotConfigured("This shop has no Stripe key.")
     http = stripe.RequestsClient(timeout=TIMEOUT_S)
     addresses: Any = {"api": account.api_base, "files": account.api_base} if account.api_base else None
-    client = StripeClient(
-        account.secret_key, base_addresses=addresses, max_network_retries=RETRIES, http_client=http
-    )
+    client = StripeClient(account.secret_key, base_addresses=addresses, max_network_retries=RETRIES, http_client=http)
     try:
         yield client
     except stripe.CardError as error:
@@ -206,9 +212,7 @@ class StripeDriver:
 
     # --- Hearing ------------------------------------------------------------------------------------------------------
 
-    def verify(
-        self, account: ProviderAccount, *, headers: Mapping[str, str], body: bytes, now: datetime
-    ) -> Received:
+    def verify(self, account: ProviderAccount, *, headers: Mapping[str, str], body: bytes, now: datetime) -> Received:
         """Stripe's scheme: one of the v1 signatures over ``t.body`` is by one of our secrets, and t is about now."""
         _verify(headers.get("Stripe-Signature", ""), body, account.webhook_secrets, now)
         try:

@@ -187,7 +187,9 @@ def proven() -> None:
 
 
 def nothing_failed() -> None:
-    assert list(OutboxMessage.objects.exclude(error_class="").values_list("topic", "error_class", "error_sentence")) == []
+    assert (
+        list(OutboxMessage.objects.exclude(error_class="").values_list("topic", "error_class", "error_sentence")) == []
+    )
 
 
 def emptied() -> dict[str, int]:

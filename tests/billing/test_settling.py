@@ -119,7 +119,10 @@ TAMPERED = {
         {"amount_total": 3_000, "total_details": {"amount_discount": -1_000, "amount_tax": 0}},
         "amount",
     ),
-    "a tax nobody asked": ({"amount_total": 2_400, "total_details": {"amount_discount": 0, "amount_tax": 400}}, "amount"),
+    "a tax nobody asked": (
+        {"amount_total": 2_400, "total_details": {"amount_discount": 0, "amount_tax": 400}},
+        "amount",
+    ),
     "yen for dollars": ({"currency": "jpy"}, "currency"),
     "another mode": ({"livemode": True}, "mode"),
     "another session": ({"id": "cs_other"}, "session"),

@@ -292,9 +292,7 @@ def recharging_shopper(shopper) -> Shopper:
 def standing_order(shopper: Shopper, **changes) -> AutoRecharge:
     card = SavedCard.objects.of(shopper.organization).order_by("-id").first()
     wanted = {"threshold_nano": 3_000 * CENT, "amount_minor": 1_000, "month_cap_minor": 2_500, "card": card} | changes
-    return recharging.configure(
-        shopper.organization, is_on=True, source=trail.SYSTEM, now=timezone.now(), **wanted
-    )
+    return recharging.configure(shopper.organization, is_on=True, source=trail.SYSTEM, now=timezone.now(), **wanted)
 
 
 def test_running_low_buys_the_next_credit_up_to_the_months_cap(recharging_shopper, mailoutbox) -> None:

@@ -60,9 +60,7 @@ def lifecycles(till: Any) -> dict[str, list[Event]]:
         ],
         "two payments": [*paid, till.session(payment_intent="pi_second"), till.refund(amount=700)],
         "tax and a discount": [
-            till.session(
-                total_details={"amount_discount": 500, "amount_tax": 285}, amount_total=1_785, currency="usd"
-            ),
+            till.session(total_details={"amount_discount": 500, "amount_tax": 285}, amount_total=1_785, currency="usd"),
             till.refund(amount=333),
             till.refund(number=2, amount=334),
             till.refund("refund.failed", number=2, amount=334, status="failed"),
@@ -145,7 +143,9 @@ def main() -> int:
         logging.disable(logging.CRITICAL)
         configure(settings)
         with connection.cursor() as cursor:  # nothing is kept, so nothing need survive
-            cursor.execute("PRAGMA synchronous=OFF" if connection.vendor == "sqlite" else "SET synchronous_commit = off")
+            cursor.execute(
+                "PRAGMA synchronous=OFF" if connection.vendor == "sqlite" else "SET synchronous_commit = off"
+            )
         organization = Organization.objects.get(pk=make_organizations(1, credit=0)[0])
         started_at, total, wrongs = time.perf_counter(), 0, []
         for name in lifecycles(Till(organization)):
@@ -153,7 +153,9 @@ def main() -> int:
             events = lifecycles(till)[name]
             many, found = check(name, till, events, itertools.permutations(events))
             total, wrongs = total + many, wrongs + found
-            say(f"{name}: {len(events)} events, {many} orders, {len(found)} wrongs, {time.perf_counter() - started_at:.0f} s")
+            say(
+                f"{name}: {len(events)} events, {many} orders, {len(found)} wrongs, {time.perf_counter() - started_at:.0f} s"
+            )
         for wrong in wrongs[:20]:
             say(f"WRONG {wrong}")
         say(f"{arguments.database}: {total:,} orders told, {len(wrongs)} differ")

@@ -222,7 +222,11 @@ def told(story: str, till: Till) -> list[dict[str, Any]]:
         "card": lambda: paid,
         "later": lambda: [later, till.session("checkout.session.async_payment_succeeded")],
         "never": lambda: [later, till.session("checkout.session.async_payment_failed", payment_status="unpaid")],
-        "part back": lambda: [*paid, till.refund(amount=500, status="pending"), till.refund("refund.updated", amount=500)],
+        "part back": lambda: [
+            *paid,
+            till.refund(amount=500, status="pending"),
+            till.refund("refund.updated", amount=500),
+        ],
         "all back": lambda: [*paid, till.refund(number=1, amount=700), till.refund(number=2, amount=1_300)],
         "dispute lost": lambda: [*paid, till.dispute(), till.dispute("charge.dispute.closed", status="lost")],
         "dispute won": lambda: [*paid, till.dispute(), won],
