@@ -51,6 +51,10 @@ PARAMETERS = {
     "member_id": public("membership", "mem"),
     "invitation_id": public("invitation", "inv"),
     "key_id": public("key", "key"),
+    "top_up_id": public("top_up", "top"),
+    "payment_id": public("payment", "pay"),
+    "storefront_id": Parameter(lambda things: str(things["organization"].storefront.public_id)),
+    "method": plain("stripe"),
     # Django admin: rows by primary key, whatever their table.
     "object_id": Parameter(lambda things: str(things["organization"].pk), lambda: "987654321"),
     "content_type_id": plain("1"),
@@ -122,8 +126,11 @@ def things(organization, alice, bob):
     key, _ = factories.make_key(organization, label=f"{CANARY} key")
     seat = Seat(organization, alice, Role.OWNER, Membership.objects.of(organization).get(user=alice))
     members.invite(seat, email=f"{CANARY}@example.com", role=Role.VIEWER, source=trail.SYSTEM, now=NOW)
+    top_up, payment = factories.make_payment(organization)
     return {
         "organization": organization,
+        "top_up": top_up,
+        "payment": payment,
         "membership": Membership.objects.of(organization).get(user=bob),
         "invitation": Invitation.objects.of(organization).get(),
         "key": key,
