@@ -46,7 +46,7 @@ def ask(
         asked_by=source.user,
         created_at=now,
     )
-    row.full_clean()
+    row.full_clean(exclude=["asked_by"])
     row.save(force_insert=True)
     told = {"amount_nano": amount_nano, "paid": is_paid, "adjustment": row.public_id}
     trail.record("adjustment.asked", source=source, target=organization, after=told, reason=reason)

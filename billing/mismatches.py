@@ -21,7 +21,7 @@ class AlreadyResolved(Refusal):
     """Somebody was faster."""
 
 
-def note(
+def note(  # noqa: PLR0913 - the columns of a row, by name
     *,
     what: str,
     sentence: str,

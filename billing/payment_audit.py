@@ -108,6 +108,3 @@ def register() -> None:
     """Join the audit."""
     for invariant, name, table, says, sql in CHECKS:
         audit.register(name, partial(_ask, invariant, name, table, says, sql))
-
-
-register()

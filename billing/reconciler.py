@@ -73,7 +73,7 @@ def _compare(account: ProviderAccount, facts: list[Fact], found: Found, now: dat
     try:
         with transaction.atomic():
             outcome = settling.apply(account, facts, now=now)
-    except Exception as error:  # noqa: BLE001 - one payment's trouble is not its neighbours'
+    except Exception as error:
         found.failed += 1
         log.exception("reconciler_failed", account=account.name, error_class=type(error).__name__)
         return

@@ -437,8 +437,8 @@ def _sources(payment: Payment, uids: Sequence[str]) -> dict[str, int]:
 def _withdrawals(payment: Payment, row: Reversal, amount: int, sources: dict[str, int]) -> list[Withdraw]:
     """Take it back from what brought it; money that had come back after a won dispute is a source of its own."""
     taken: list[Withdraw] = []
-    for source in sources:
-        part = min(amount, sources[source])
+    for source, left in sources.items():
+        part = min(amount, left)
         if not part:
             continue
         suffix = f".{len(taken)}" if taken else ""

@@ -9,7 +9,7 @@ from typing import Any
 from celery import shared_task
 from django.utils import timezone
 
-from billing import audit, leases, reconciler, recharging, wallets
+from billing import audit, leases, recharging, reconciler, wallets
 
 log = logging.getLogger(__name__)
 

@@ -1,9 +1,9 @@
 """Top-ups: a customer sets out to pay, comes back from paying, or gives up.
 
-Promise: one attempt key is one order and one session at the provider, however often it is sent; the same key with other
-wishes is refused (409); bounds, currency and rate are the storefront's and are pinned on the order when it begins. Coming
-back from the provider's page credits nothing: at most it asks the provider, whose answer goes through the same checks as
-every other news.
+Promise: one attempt key is one order and one session at the provider, however often it is sent; the same key with
+other wishes is refused (409); bounds, currency and rate are the storefront's and are pinned on the order when it
+begins. Coming back from the provider's page credits nothing: at most it asks the provider, whose answer goes through
+the same checks as every other news.
 """
 
 import time

@@ -31,14 +31,12 @@ SAME_AS = {
     "protonmail.com": "proton.me",
 }
 TAGS = {"yahoo.com": "-"}
-DISPOSABLE = frozenset(
-    (
-        "10minutemail.com discard.email dispostable.com emailondeck.com fakeinbox.com getnada.com grr.la guerrillamail.com"
-        " guerrillamail.org inboxkitten.com maildrop.cc mailinator.com mailnesia.com mintemail.com mohmal.com"
-        " moakt.com sharklasers.com spam4.me temp-mail.org tempmail.dev tempr.email throwawaymail.com trashmail.com"
-        " yopmail.com"
-    ).split()
-)
+_DISPOSABLE = """
+10minutemail.com discard.email dispostable.com emailondeck.com fakeinbox.com getnada.com grr.la guerrillamail.com
+guerrillamail.org inboxkitten.com maildrop.cc mailinator.com mailnesia.com mintemail.com mohmal.com moakt.com
+sharklasers.com spam4.me temp-mail.org tempmail.dev tempr.email throwawaymail.com trashmail.com yopmail.com
+"""
+DISPOSABLE = frozenset(_DISPOSABLE.split())
 
 
 def normal_mailbox(email: str) -> str:
@@ -87,7 +85,7 @@ def give(organization: Organization, *, email: str, now: datetime) -> TrialGrant
     [verdict] = ledger.apply(connection, [operation], now)
     if not isinstance(verdict, Credited):
         message = f"The ledger did not take the trial: {verdict}"
-        raise RuntimeError(message)
+        raise RuntimeError(message)  # noqa: TRY004 - a verdict, not a type
     return grant
 
 

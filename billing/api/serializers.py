@@ -1,4 +1,4 @@
-"""What the API of money reads and writes, field by field. Amounts of a currency are decimal text with its own places."""
+"""What the API of money reads and writes, field by field. Amounts are decimal text with their currency's places."""
 
 from typing import Any
 
@@ -24,7 +24,7 @@ class GrantShown(serializers.Serializer[Any]):
     """Credit of its own kind: promotional, a package, a trial."""
 
     kind = serializers.CharField()
-    label = serializers.CharField()
+    label = serializers.CharField()  # type: ignore[assignment]  # a field's own label is another thing
     unit = serializers.CharField(help_text="`usd` for money, else what it counts in.")
     available = serializers.CharField()
     expires_at = serializers.DateTimeField(allow_null=True)

@@ -7,17 +7,15 @@ hundred although they have no cents) are kept as ``STEP``.
 
 from plumbing.refusals import Refusal
 
-NO_PLACES = frozenset("bif clp djf gnf jpy kmf krw mga pyg rwf vnd vuv xaf xof xpf".split())
-THREE_PLACES = frozenset("bhd jod kwd omr tnd".split())
-TWO_PLACES = frozenset(
-    (
-        "aed all amd ang aud awg azn bam bbd bdt bmd bnd bob brl bsd bwp bzd cad cdf chf cny cop crc cve czk dkk dop"
-        " dzd egp etb eur fjd gbp gel gip gmd gtq gyd hkd hnl htg huf idr ils inr isk jmd kes kgs khr kyd kzt lak lbp"
-        " lkr lrd lsl mad mdl mkd mmk mnt mop mur mvr mwk mxn myr mzn nad ngn nio nok npr nzd pab pen pgk php pkr pln"
-        " qar ron rsd sar sbd scr sek sgd shp sos srd std szl thb tjs top try ttd twd tzs uah ugx usd uyu uzs wst xcd"
-        " yer zar zmw"
-    ).split()
-)
+_NO_PLACES = "bif clp djf gnf jpy kmf krw mga pyg rwf vnd vuv xaf xof xpf"
+_THREE_PLACES = "bhd jod kwd omr tnd"
+_TWO_PLACES = """
+aed all amd ang aud awg azn bam bbd bdt bmd bnd bob brl bsd bwp bzd cad cdf chf cny cop crc cve czk dkk dop dzd egp etb
+eur fjd gbp gel gip gmd gtq gyd hkd hnl htg huf idr ils inr isk jmd kes kgs khr kyd kzt lak lbp lkr lrd lsl mad mdl mkd
+mmk mnt mop mur mvr mwk mxn myr mzn nad ngn nio nok npr nzd pab pen pgk php pkr pln qar ron rsd sar sbd scr sek sgd shp
+sos srd std szl thb tjs top try ttd twd tzs uah ugx usd uyu uzs wst xcd yer zar zmw
+"""
+NO_PLACES, THREE_PLACES, TWO_PLACES = (frozenset(codes.split()) for codes in (_NO_PLACES, _THREE_PLACES, _TWO_PLACES))
 STEP = {"isk": 100, "ugx": 100, "huf": 100, "twd": 100, **dict.fromkeys(THREE_PLACES, 10)}
 
 

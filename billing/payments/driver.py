@@ -34,13 +34,13 @@ from plumbing.refusals import Refusal
 
 
 class NotOffered(Refusal):
-    """This way to pay cannot do that."""
+    """The way to pay cannot do that."""
 
     code = "not_offered"
 
 
 class NotConfigured(Refusal):
-    """This way to pay is not set up here, or may not be used now."""
+    """The way to pay is not set up here, or may not be used now."""
 
     status = 503
     code = "payments_not_configured"

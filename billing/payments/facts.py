@@ -1,6 +1,6 @@
 """What a provider says about money, in words every driver shares. Values only.
 
-Promise: a fact repeats what the provider said and decides nothing; ``billing.settling`` weighs it against our own order.
+Promise: a fact repeats what the provider said and decides nothing; ``billing.settling`` weighs it against our order.
 """
 
 from dataclasses import dataclass

@@ -81,7 +81,7 @@ def client_for(account: ProviderAccount) -> Iterator[StripeClient]:
         message = f"Stripe could not be asked just now ({type(error).__name__})."
         raise Unreachable(message) from None
     finally:
-        http.close()
+        http.close()  # type: ignore[no-untyped-call]  # ships without types
 
 
 def _about(parameter: str | None) -> str:
@@ -257,7 +257,7 @@ def _verify(header: str, body: bytes, secrets: tuple[str, ...], now: datetime) -
         raise BadSignature
 
 
-def _facts(name: str, thing: dict[str, Any], *, livemode: bool) -> list[Fact]:
+def _facts(name: str, thing: dict[str, Any], *, livemode: bool) -> list[Fact]:  # noqa: PLR0911 - one for each kind
     if name in SESSIONS:
         return [_paid_of_session(thing, name)]
     if name in INTENTS:

@@ -196,4 +196,4 @@ def emptied() -> dict[str, int]:
     return {"events": InboxEvent.objects.count(), "payments": Payment.unscoped.count()}
 
 
-__all__ = ["CENT", "SECRET", "Till", "UTC", "datetime", "settling", "trail"]
+__all__ = ["CENT", "SECRET", "UTC", "Till", "datetime", "settling", "trail"]

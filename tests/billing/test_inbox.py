@@ -1,4 +1,4 @@
-"""Webhooks at the door: forgeries, edges of the signature, duplicates side by side, and events that cannot be handled."""
+"""Webhooks at the door: forgeries, edges of the signature, duplicates side by side, events nobody can handle."""
 
 import gzip
 import json

@@ -9,7 +9,7 @@ from django.db import connections
 from django.utils import timezone
 
 from accounts import trail
-from billing import reconciler, recharging, refunds, statements, topups
+from billing import recharging, reconciler, refunds, statements, topups
 from billing.models import AutoRecharge, Payment, PaymentEvent, Reversal, SavedCard, TopUp, TopUpTerms
 from billing.models.ledger import Kind
 from billing.models.payments import State
@@ -142,7 +142,7 @@ def test_a_lost_answer_leaves_one_session(shopper) -> None:
 
 
 def test_a_provider_that_is_down_is_said_so_and_the_next_attempt_goes_on(shopper) -> None:
-    """Stripe keeps a 500 under its idempotency key for a day, so the same attempt hears it again; a fresh one does not."""
+    """Stripe keeps a 500 under its idempotency key for a day: the same attempt hears it again, a fresh one does not."""
     shopper.box.fault("500", times=1, method="POST", path="/v1/checkout/sessions")
     for _ in range(2):
         with pytest.raises(Unreachable):

@@ -154,7 +154,8 @@ def main() -> int:
             many, found = check(name, till, events, itertools.permutations(events))
             total, wrongs = total + many, wrongs + found
             say(
-                f"{name}: {len(events)} events, {many} orders, {len(found)} wrongs, {time.perf_counter() - started_at:.0f} s"
+                f"{name}: {len(events)} events, {many} orders, {len(found)} wrongs,"
+                f" {time.perf_counter() - started_at:.0f} s"
             )
         for wrong in wrongs[:20]:
             say(f"WRONG {wrong}")

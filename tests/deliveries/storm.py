@@ -1,8 +1,8 @@
 """A storm of webhooks and what must be left when it is over.
 
-Every payment has a story with a known end (``worth``, in cents). Its events are delivered late, in any order and several
-times, among forgeries that would credit somebody; one in twenty deliveries and handlings meets a failing database. The
-sender behaves like Stripe: what was not answered with 200 comes again.
+Every payment has a story with a known end (``worth``, in cents). Its events are delivered late, in any order and
+several times, among forgeries that would credit somebody; one in twenty deliveries and handlings meets a failing
+database. The sender behaves like Stripe: what was not answered with 200 comes again.
 """
 
 import json
