@@ -20,7 +20,7 @@ from accounts.models import Organization, Storefront, User
 from accounts.models.bounds import LARGEST_NANO
 from accounts.models.organizations import Standing
 from billing import flight, settling
-from billing.models import PaymentCustomer, SavedCard, TopUp, TopUpTerms
+from billing.models import Payment, PaymentCustomer, SavedCard, TopUp, TopUpTerms
 from billing.models.payments import UNDER_WAY, Origin, State
 from billing.payments import currencies, registry
 from billing.payments.driver import Declined, Order, ProviderAccount
@@ -322,6 +322,11 @@ def may_still_pay(order: TopUp, *, currency: str, amount_minor: int) -> bool:
     wanted = (order.currency, order.amount_minor)
     active = order.organization.standing == Standing.ACTIVE
     return active and order.state in UNDER_WAY and wanted == (currency.lower(), amount_minor)
+
+
+def plays(organization: Organization) -> bool:
+    """Whether it ever bought credit in the payment sandbox: then it calls sandbox models alone."""
+    return Payment.objects.of(organization).filter(sandbox=True).exists()
 
 
 # --- Cards ------------------------------------------------------------------------------------------------------------

@@ -14,6 +14,16 @@ class GatewayConfig(AppConfig):
     def ready(self) -> None:
         """Make the first months as soon as there are tables, before a row could stray."""
         post_migrate.connect(_make_months, sender=self)
+        from billing.payments import registry  # not at the top: models are not loaded yet
+
+        registry.refuse_play_money_while(_real_calls_cost_money)
+
+
+def _real_calls_cost_money() -> bool:
+    """A key of a real provider is in use; then the payment sandbox is closed."""
+    from gateway.models import Credential  # the same
+
+    return Credential.objects.filter(is_active=True, provider__is_active=True, provider__is_sandbox=False).exists()
 
 
 def _make_months(using: str, plan: Any = None, **_: Any) -> None:

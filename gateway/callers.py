@@ -18,7 +18,7 @@ from accounts.models import ApiKey, Membership, Organization
 from accounts.models.bounds import RateLimits, SpendCaps
 from accounts.models.keys import KeyKind
 from accounts.models.organizations import Standing
-from billing import pricebook
+from billing import pricebook, topups
 from billing.models import Wallet
 from billing.operations import Cap
 from billing.pricing import Modifiers
@@ -49,6 +49,7 @@ class Caller:
     allowed_models: tuple[str, ...] = ()
     allowed_networks: tuple[str, ...] = ()
     expires_at: datetime | None = None
+    plays: bool = False  # its credit was bought in the payment sandbox
 
 
 class Callers:
@@ -142,6 +143,7 @@ def _caller(key: ApiKey, organization: Organization, epoch: int) -> Caller:
         allowed_models=tuple(key.allowed_models),
         allowed_networks=tuple(key.allowed_networks),
         expires_at=key.expires_at,
+        plays=topups.plays(organization),
     )
 
 

@@ -32,6 +32,7 @@ from gateway.errors import (
     Answer,
     GatewayError,
     InvalidRequest,
+    NotAllowed,
     Unavailable,
     UpstreamBusy,
     UpstreamFailed,
@@ -89,6 +90,8 @@ class Corridor:
             offer = picture.offer(request.model, storefront=caller.storefront, allowed=caller.allowed_models)
             doorway.check_purpose(asked.front, offer)
             plea = plea_of(asked, request, caller, offer, visitor.country)
+            _keep_play_money_in_the_sandbox(caller, offer)
+            plea = _plea(asked, request, caller, offer, visitor.country)
             try:
                 return await self.serve(asked, plea, partial(self._try, asked, request))
             except ViewIsStale:
@@ -306,6 +309,13 @@ def read(asked: Asked) -> Request:
 
 def plea_of(asked: Asked, request: Request, caller: Caller, offer: Offer, country: str) -> Plea:
     """What is asked for, as far as money is concerned."""
+def _keep_play_money_in_the_sandbox(caller: Caller, offer: Offer) -> None:
+    if caller.plays and not all(serving.is_sandbox for serving in offer.servings):
+        message = "This organization holds play money of the payment sandbox, which buys sandbox models only."
+        raise NotAllowed(message)
+
+
+def _plea(asked: Asked, request: Request, caller: Caller, offer: Offer, country: str) -> Plea:
     if request.max_output_tokens is not None and request.max_output_tokens < 1:
         raise InvalidRequest("The output limit must be at least 1.", param="max_tokens")
     if (request.n or 1) > MOST_ANSWERS:
