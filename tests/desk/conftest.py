@@ -14,6 +14,7 @@ from accounts import organizations, trail
 from accounts.models import ApiKey, AuditEvent, Impersonation, Invitation, Membership, Organization, Storefront, User
 from accounts.models.keys import KeyKind
 from tests import factories
+from tests.desk.money_rows import fill_money, money_rows_of
 
 CANARY = "CANARY"
 REASON = "because the customer asked"
@@ -57,6 +58,7 @@ def fill(shop: Storefront, mark: str) -> Organization:
     trail.record("impersonation.started", source=source, target=visit, organization=organization, reason=f"{mark} v")
     trail.record("user.signed_up", source=source, target=owner, storefront=shop)
     trail.record("storefront.changed", source=source, target=shop, after={"tagline": f"{mark} tagline"})
+    fill_money(organization, mark)
     return organization
 
 
@@ -149,6 +151,7 @@ def rows_of(shop: Storefront) -> dict[str, list[int]]:
         "user": list(
             User.objects.filter(memberships__organization__storefront=shop).distinct().values_list("pk", flat=True)
         ),
+        **money_rows_of(shop),
     }
 
 
