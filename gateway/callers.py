@@ -6,6 +6,7 @@ read first and everything else after it, so a change in between can only make a 
 """
 
 from collections import OrderedDict
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -22,6 +23,7 @@ from billing import pricebook, topups
 from billing.models import Wallet
 from billing.operations import Cap
 from billing.pricing import Modifiers
+from gateway.catalog import Serving
 from gateway.doorway import Visitor
 from gateway.errors import KeyRefused, NotAllowed
 from gateway.limits import Scope
@@ -78,6 +80,13 @@ class Callers:
         self._known[name] = caller
         while len(self._known) > REMEMBERED:
             self._known.popitem(last=False)
+
+
+def keep_play_money_in_the_sandbox(caller: Caller, servings: Sequence[Serving]) -> None:
+    """Credit that was bought in the payment sandbox buys sandbox models only."""
+    if caller.plays and not all(serving.is_sandbox for serving in servings):
+        message = "This organization holds play money of the payment sandbox, which buys sandbox models only."
+        raise NotAllowed(message)
 
 
 def _load(secret: str, now: datetime) -> Caller:

@@ -14,7 +14,7 @@ from billing.pricing import Bucket, Line, OutOfRange, Usage, ceiling
 from billing.pricing.cards import find
 from gateway import doorway, kinds
 from gateway.asking import Asking
-from gateway.callers import Caller, Callers
+from gateway.callers import Caller, Callers, keep_play_money_in_the_sandbox
 from gateway.calls import End, OpenCall, Plea
 from gateway.catalog import Offer, Picture, Priced, Serving, Shelf
 from gateway.dialects import gemini, oneshot
@@ -90,6 +90,7 @@ def read(asked: Asked) -> OneShot:
 def plea_of(asked: Asked, request: OneShot, caller: Caller, picture: Picture, country: str) -> tuple[Plea, Priced]:
     """What is asked for, as far as money is concerned, and what prices it."""
     offer = _offer(asked.front, request, caller, picture)
+    keep_play_money_in_the_sandbox(caller, offer.servings)
     offer, priced = _priced_alike(offer, caller, picture)
     counted = counted_by(priced)
     searches = _most_searches(request) if asked.front.endpoint == "rerank" else 0

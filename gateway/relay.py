@@ -19,7 +19,7 @@ from msgspec import structs
 
 from billing.money import BadAmount, parse_usd, usd_text
 from gateway import doorway, kinds, routing, token_plans
-from gateway.callers import Caller, Callers
+from gateway.callers import Caller, Callers, keep_play_money_in_the_sandbox
 from gateway.calls import Closed, Desk, End, OpenCall, Plea, ViewIsStale
 from gateway.catalog import Offer, Serving, Shelf
 from gateway.dialects import DIALECTS, gemini
@@ -32,7 +32,6 @@ from gateway.errors import (
     Answer,
     GatewayError,
     InvalidRequest,
-    NotAllowed,
     Unavailable,
     UpstreamBusy,
     UpstreamFailed,
@@ -90,8 +89,6 @@ class Corridor:
             offer = picture.offer(request.model, storefront=caller.storefront, allowed=caller.allowed_models)
             doorway.check_purpose(asked.front, offer)
             plea = plea_of(asked, request, caller, offer, visitor.country)
-            _keep_play_money_in_the_sandbox(caller, offer)
-            plea = _plea(asked, request, caller, offer, visitor.country)
             try:
                 return await self.serve(asked, plea, partial(self._try, asked, request))
             except ViewIsStale:
@@ -309,13 +306,7 @@ def read(asked: Asked) -> Request:
 
 def plea_of(asked: Asked, request: Request, caller: Caller, offer: Offer, country: str) -> Plea:
     """What is asked for, as far as money is concerned."""
-def _keep_play_money_in_the_sandbox(caller: Caller, offer: Offer) -> None:
-    if caller.plays and not all(serving.is_sandbox for serving in offer.servings):
-        message = "This organization holds play money of the payment sandbox, which buys sandbox models only."
-        raise NotAllowed(message)
-
-
-def _plea(asked: Asked, request: Request, caller: Caller, offer: Offer, country: str) -> Plea:
+    keep_play_money_in_the_sandbox(caller, offer.servings)
     if request.max_output_tokens is not None and request.max_output_tokens < 1:
         raise InvalidRequest("The output limit must be at least 1.", param="max_tokens")
     if (request.n or 1) > MOST_ANSWERS:

@@ -730,11 +730,9 @@ class TestPapers:
         from accounts.api import urls
         from billing.api import urls as money
 
-        routes = {pattern.name for pattern in urls.urlpatterns if str(pattern.pattern).startswith("api/")}
-        assert len([path for path in schema["paths"] if path.startswith("/api/")]) == len(routes)
         patterns = [*urls.urlpatterns, *money.urlpatterns]
         routes = {pattern.name for pattern in patterns if str(pattern.pattern).startswith("api/")}
-        assert len(schema["paths"]) == len(routes)
+        assert len([path for path in schema["paths"] if path.startswith("/api/")]) == len(routes)
         for path, operations in schema["paths"].items():
             for method, operation in operations.items():
                 always = {"400", "429"} if {} not in operation.get("security", []) else {"429"}

@@ -8,7 +8,8 @@ import pytest
 from billing import topups
 from billing.payments import registry
 from billing.payments.driver import NotConfigured
-from gateway import callers, relay
+from gateway import callers
+from gateway.callers import keep_play_money_in_the_sandbox as keep
 from gateway.errors import NotAllowed
 from gateway.models import Credential, Provider
 from tests import factories
@@ -25,16 +26,16 @@ def test_an_organization_that_bought_in_the_sandbox_calls_sandbox_models_alone(o
     configure(settings)
     _, secret = factories.make_key(organization)
     before = callers.load(secret, now=datetime.now(UTC))
-    relay._keep_play_money_in_the_sandbox(before, offer(False))
+    keep(before, offer(False).servings)
     till = Till(organization)
     till.deliver(till.session())
     assert topups.plays(organization)
     after = callers.load(secret, now=datetime.now(UTC))
     assert after.epoch > before.epoch  # so the cached view is refused at the very next call
-    relay._keep_play_money_in_the_sandbox(after, offer(True, True))
+    keep(after, offer(True, True).servings)
     for servings in ((False,), (True, False)):
         with pytest.raises(NotAllowed, match="play money"):
-            relay._keep_play_money_in_the_sandbox(after, offer(*servings))
+            keep(after, offer(*servings).servings)
 
 
 def test_the_payment_sandbox_is_closed_while_a_real_key_is_in_use(shop, settings) -> None:
