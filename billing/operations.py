@@ -5,7 +5,7 @@ the middle of a batch. Amounts named ``*_nano`` are integer nano-USD.
 """
 
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
@@ -84,7 +84,10 @@ def _check_tokens(tokens: Sequence[Tokens]) -> None:
 
 @dataclass(frozen=True, slots=True)
 class Reserve:
-    """Hold between ``minimum_nano`` and ``maximum_nano`` of an organization's means, as far as balance and caps go."""
+    """Hold between ``minimum_nano`` and ``maximum_nano`` of an organization's means, as far as balance and caps go.
+
+    ``if_abandoned`` says what rides with the release when whoever asked is gone before the answer.
+    """
 
     hold_id: int
     organization_id: int
@@ -95,6 +98,7 @@ class Reserve:
     tokens: tuple[Tokens, ...] = ()
     caps: tuple[Cap, ...] = ()
     riders: tuple[Rider, ...] = ()
+    if_abandoned: Callable[[], tuple[Rider, ...]] | None = field(default=None, compare=False, repr=False)
 
     def __post_init__(self) -> None:
         _whole("hold_id", self.hold_id, least=1, most=LARGEST_ID)
