@@ -12,8 +12,12 @@ class GatewayConfig(AppConfig):
     default_auto_field = "django.db.models.BigAutoField"
 
     def ready(self) -> None:
-        """Make the first months as soon as there are tables, before a row could stray."""
+        """Make the first months before a row could stray, and tell billing what it cannot know of calls."""
+        from billing import leases  # not at the top: models are not loaded yet
+        from gateway import recovery
+
         post_migrate.connect(_make_months, sender=self)
+        leases.when_expired(recovery.stories)
 
 
 def _make_months(using: str, plan: Any = None, **_: Any) -> None:

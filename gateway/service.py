@@ -17,6 +17,7 @@ from gateway.express import Express
 from gateway.health import Health
 from gateway.limits import LocalLimiter, RedisLimiter
 from gateway.relay import Corridor
+from gateway.running import Running
 from gateway.upstream import Upstream
 
 
@@ -31,6 +32,7 @@ class Gateway:
         self._transport: Upstream | None = None
         self._redis = RedisLimiter(settings.REDIS_URL) if settings.REDIS_URL else None
         self._corridor: Corridor | None = None
+        self._running = Running()
 
     async def start(self) -> None:
         """Take the first picture of the catalogue and a lease on the books, and open the doors."""
@@ -40,8 +42,14 @@ class Gateway:
         self._transport = Upstream()
         desk = Desk(committer=self._committer, limiter=self._redis or LocalLimiter(), lease=self._lease)
         self._corridor = Corridor(
-            shelf=self.shelf, callers=Callers(), desk=desk, health=Health(), transport=self._transport
+            shelf=self.shelf,
+            callers=Callers(),
+            desk=desk,
+            health=Health(),
+            transport=self._transport,
+            running=self._running,
         )
+        self._running.start()
         self.express = Express(self._corridor)
 
     async def stop(self) -> None:
@@ -50,6 +58,7 @@ class Gateway:
         if self._corridor is None or self._transport is None:
             return
         await self._corridor.close()
+        await self._running.stop()
         await self.shelf.stop()
         await self._transport.close()
         if self._redis is not None:
