@@ -249,6 +249,7 @@ CELERY_BEAT_SCHEDULE: dict[str, dict[str, Any]] = {
     "sweep holds of the dead": {"task": "billing.sweep_holds", "schedule": 10.0, "options": {"expires": 10}},
     "let grants lapse": {"task": "billing.lapse_grants", "schedule": 60.0, "options": {"expires": 60}},
     "make the months of calls ahead": {"task": "gateway.make_months", "schedule": crontab(hour="2", minute="10")},
+    "forget idempotency keys": {"task": "gateway.forget_claims", "schedule": 3600.0, "options": {"expires": 3600}},
     "prove the books": {"task": "billing.prove_books", "schedule": 300.0, "options": {"expires": 300}},
     "prove all the books": {
         "task": "billing.prove_books",

@@ -13,11 +13,13 @@ class GatewayConfig(AppConfig):
 
     def ready(self) -> None:
         """Make the first months before a row could stray, and tell billing what it cannot know of calls."""
-        from billing import leases  # not at the top: models are not loaded yet
-        from gateway import recovery
+        from billing import audit, leases  # not at the top: models are not loaded yet
+        from gateway import audit_checks, recovery
 
         post_migrate.connect(_make_months, sender=self)
         leases.when_expired(recovery.stories)
+        audit.register("one call, one charge", audit_checks.one_call_one_charge)
+        audit.register("the price of a call recomputes", audit_checks.the_price_recomputes)
 
 
 def _make_months(using: str, plan: Any = None, **_: Any) -> None:

@@ -99,9 +99,9 @@ class Desk:
             raise
         return call
 
-    async def depart_again(self, call: OpenCall, serving: Serving) -> None:
-        """Write down that a further attempt leaves; the hold stays as it is."""
-        departure = self._departure(call, serving)
+    async def depart_again(self, call: OpenCall, serving: Serving, priced: Priced) -> None:
+        """Write down that a further attempt leaves; the hold and the price stay as they are, the cost is its own."""
+        departure = self._departure(call, serving, priced)
         step = len(call.tries)
         operation = Extend(call.id, call.plea.caller.organization, step, 0, 0, riders=(departure,))
         try:
@@ -172,7 +172,7 @@ class Desk:
 
     def _reserve(self, call: OpenCall, first: Serving, least: int, most: int) -> Reserve:
         caller = call.plea.caller
-        departure = self._departure(call, first)
+        departure = self._departure(call, first, call.priced)
         return Reserve(
             hold_id=call.id,
             organization_id=caller.organization,
@@ -185,8 +185,8 @@ class Desk:
             if_abandoned=lambda: rows.ended(call, ABANDONED, None),
         )
 
-    def _departure(self, call: OpenCall, serving: Serving) -> Rider:
-        attempt = Try(self._ids.new(), len(call.tries) + 1, serving, datetime.now(UTC), time.monotonic())
+    def _departure(self, call: OpenCall, serving: Serving, priced: Priced) -> Rider:
+        attempt = Try(self._ids.new(), len(call.tries) + 1, serving, priced, datetime.now(UTC), time.monotonic())
         call.tries.append(attempt)
         return rows.departure(call, attempt)
 

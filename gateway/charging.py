@@ -34,6 +34,20 @@ def priced(call: OpenCall, measured: Measured | None) -> Charge | None:
     return charge(usage=Usage(tuple(known)), rates=rates, circumstances=circumstances)
 
 
+def cost_of(call: OpenCall, made: Charge | None) -> int | None:
+    """What the attempt that answered costs us: by its own route's card, whatever the price was pinned to."""
+    if made is None:
+        return 0
+    answering = call.tries[-1].priced
+    if answering.card_version == call.priced.card_version:
+        return made.cost_nano
+    try:
+        return charge(usage=made.usage, rates=answering.rates, circumstances=made.circumstances).cost_nano
+    except (Unpriced, OutOfRange) as error:
+        log.error("the cost of call %s is not known: %s", call.id, error)  # noqa: TRY400 - the sentence is the story
+        return None
+
+
 def _has_price(line: Line, rates: Rates, circumstances: Circumstances) -> bool:
     try:
         charge(usage=Usage((line,)), rates=rates, circumstances=circumstances)

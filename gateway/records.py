@@ -3,7 +3,7 @@
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
-from billing.pricing import Bounds, Usage
+from billing.pricing import Bounds
 from gateway.callers import Caller
 from gateway.catalog import Offer, Priced, Serving
 from gateway.errors import GatewayError
@@ -55,6 +55,7 @@ class Try:
     id: int
     number: int
     serving: Serving
+    priced: Priced
     started_at: datetime
     started: float
     status: int = 0
@@ -111,6 +112,3 @@ class End:
     error: str = ""
     measured: Measured | None = None
     answer: bytes | None = None
-
-
-EMPTY = Usage(())

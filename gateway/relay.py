@@ -18,7 +18,7 @@ from billing.money import BadAmount, parse_usd, usd_text
 from gateway import doorway, idempotency, kinds, routing
 from gateway.callers import Caller, Callers, ViewIsStale
 from gateway.calls import ABANDONED, BROKEN, Desk
-from gateway.catalog import Offer, Serving, Shelf
+from gateway.catalog import Offer, Priced, Serving, Shelf
 from gateway.dialects import DIALECTS, gemini
 from gateway.dialects.neutral import File, Image, Request, parts_of
 from gateway.dialects.passing import pass_request
@@ -108,8 +108,7 @@ class Corridor:
     async def _serve(self, asked: Asked, request: Request, plea: Plea) -> Reply:
         order = self._order(plea.offer, asked.body)
         first = plea.offer.serving(order[0])
-        priced = self._shelf.picture.price(plea.offer, first, storefront=plea.caller.storefront, plan=plea.caller.plan)
-        call = await self._desk.open(plea, priced, first)
+        call = await self._desk.open(plea, self._price(plea, first), first)
         asking = asyncio.ensure_future(self._ask(asked, request, call, order))
         try:
             return await asyncio.shield(asking)
@@ -118,6 +117,10 @@ class Corridor:
             self._ends.linger(self._hear_out(asking, first.drain_s))
             raise
 
+    def _price(self, plea: Plea, serving: Serving) -> Priced:
+        caller = plea.caller
+        return self._shelf.picture.price(plea.offer, serving, storefront=caller.storefront, plan=caller.plan)
+
     async def _ask(self, asked: Asked, request: Request, call: OpenCall, order: Sequence[int]) -> Reply:
         """Ask one route after the other; a call that nobody answers is closed here, and free."""
         error: GatewayError = Unavailable("No route to this model could be tried.")
@@ -125,7 +128,7 @@ class Corridor:
             for number, route in enumerate(order[:MOST_TRIES]):
                 serving = call.plea.offer.serving(route)
                 if number:
-                    await self._desk.depart_again(call, serving)
+                    await self._desk.depart_again(call, serving, self._price(call.plea, serving))
                 try:
                     return await self._try(asked, request, call, serving)
                 except TryNext as failed:

@@ -12,7 +12,7 @@ from typing import Any
 
 from billing.operations import Rider
 from billing.pricing import Charge, Line
-from gateway.charging import circumstances_of, lines_of
+from gateway.charging import circumstances_of, cost_of, lines_of
 from gateway.fair_billing import Rule
 from gateway.metering import Measured
 from gateway.models.calls import CallState, UsageSource
@@ -27,7 +27,8 @@ CALL_COLUMNS = (
 )
 ATTEMPT_COLUMNS = (
     *("id", "call_id", "organization_id", "number", "provider", "credential_id", "upstream_model", "started_at"),
-    *("status", "error", "usage", "cost_nano", "first_byte_ms", "latency_ms", "upstream_request_id"),
+    *("status", "error", "usage", "card_version_id", "cost_nano", "first_byte_ms", "latency_ms"),
+    "upstream_request_id",
 )
 DEPARTURE_COLUMNS = (
     *("id", "call_id", "organization_id", "api_key_id", "number", "model", "provider", "endpoint", "leaves_at"),
@@ -46,13 +47,14 @@ def departure(call: OpenCall, attempt: Try) -> Rider:
 
 def ended(call: OpenCall, end: End, made: Charge | None) -> tuple[Rider, ...]:
     """The call and its attempts."""
+    cost_nano = cost_of(call, made)
     return (
-        Rider("gateway_call", CALL_COLUMNS, [_call_row(call, end, made)]),
-        Rider("gateway_attempt", ATTEMPT_COLUMNS, [_attempt_row(call, one, made) for one in call.tries]),
+        Rider("gateway_call", CALL_COLUMNS, [_call_row(call, end, made, cost_nano)]),
+        Rider("gateway_attempt", ATTEMPT_COLUMNS, [_attempt_row(call, one, made, cost_nano) for one in call.tries]),
     )
 
 
-def _call_row(call: OpenCall, end: End, made: Charge | None) -> tuple[object, ...]:
+def _call_row(call: OpenCall, end: End, made: Charge | None, cost_nano: int | None) -> tuple[object, ...]:
     plea, caller, last = call.plea, call.plea.caller, call.tries[-1]
     lines = lines_of(end.measured)
     return (
@@ -63,19 +65,19 @@ def _call_row(call: OpenCall, end: End, made: Charge | None) -> tuple[object, ..
         *(_source(end.measured), end.rule.value),
         *(_tokens(lines, "input"), _tokens(lines, "input", cache="read")),
         *(_tokens(lines, "output"), _tokens(lines, "output", modality="reasoning")),
-        *(call.held_nano, made.charge_nano if made else 0, made.cost_nano if made else 0),
+        *(call.held_nano, made.charge_nano if made else 0, cost_nano),
         *(_since(call.started), call.first_byte_ms, end.status, kept(end.error, 60)),
         *(kept(end.measured.finish or "", 40) if end.measured else "", plea.country, plea.label, plea.request_id),
     )
 
 
-def _attempt_row(call: OpenCall, one: Try, made: Charge | None) -> tuple[object, ...]:
+def _attempt_row(call: OpenCall, one: Try, made: Charge | None, cost_nano: int | None) -> tuple[object, ...]:
     served = one is call.tries[-1] and made is not None
     usage = json.dumps(made.usage.to_json()) if served and made else "[]"
     return (
         *(one.id, call.id, call.plea.caller.organization, one.number, one.serving.provider, one.serving.credential),
         *(one.serving.upstream_model, one.started_at, one.status, kept(one.error, 60), usage),
-        *(made.cost_nano if served and made else 0, one.first_byte_ms, one.latency_ms),
+        *(one.priced.card_version, cost_nano if served else 0, one.first_byte_ms, one.latency_ms),
         kept(one.upstream_request_id, 120),
     )
 
@@ -96,7 +98,7 @@ def lost(departures: Iterable[Any], *, now: datetime) -> tuple[Rider, ...]:
     attempts = [
         (
             *(one.id, one.call_id, one.organization_id, one.number, one.provider, None, one.model, one.leaves_at),
-            *(0, "server_died", "[]", None, None, None, ""),
+            *(0, "server_died", "[]", None, None, None, None, ""),
         )
         for one in left
     ]
