@@ -7,13 +7,13 @@ its own dialect.
 """
 
 import asyncio
-from collections.abc import AsyncGenerator, AsyncIterator, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Self
 
 from gateway.calls import STEP_OUTPUT, Desk
 from gateway.dialects import DIALECTS
-from gateway.dialects.sse import Decoder
+from gateway.dialects.sse import Decoder, ServerEvent
 from gateway.ends import Ends
 from gateway.errors import (
     GatewayError,
@@ -56,6 +56,7 @@ class StreamedAnswer:
         self._talk, self._arrival = talk, arrival
         self._desk, self._ends, self._running = desk, ends, running
         self._held: list[bytes] = []
+        self._at_hand: Iterator[ServerEvent] = iter(())  # of the piece that came last, what was not looked at yet
         self._is_over = False
         self._look_at = self._next_look()
         self._telling = self._events()
@@ -130,7 +131,8 @@ class StreamedAnswer:
             elif out:
                 yield out
         async for piece in self._arrival.pieces:
-            for event in decoder.feed(piece):
+            self._at_hand = iter(decoder.feed(piece))
+            for event in self._at_hand:
                 out = translate(event)
                 if talk.is_complete:
                     held.append(out)
@@ -177,6 +179,8 @@ class StreamedAnswer:
         talk, arrival = self._talk, self._arrival
         left = 0 if self._ends.is_crowded else talk.serving.drain_bytes
         try:
+            for event in self._at_hand:
+                arrival.translation.translate(event)
             async with asyncio.timeout(talk.serving.drain_s):
                 while left > 0 and not talk.meter.complete:
                     piece = await anext(arrival.pieces)

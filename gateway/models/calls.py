@@ -1,7 +1,7 @@
 """What happened: a call is one request of a client, an attempt one wire request upstream.
 
 Promise: a call's id is also its hold's, so a charge and its call cannot lose each other; ids are made by the server, in
-order of time, and on PostgreSQL the tables are cut by month along them. Rows ride with the ledger's own transactions and
+order of time, and on PostgreSQL the tables are cut by month along them. Rows ride with the ledger's transactions and
 are never changed: a departure before anything is sent, the call and its attempts together with the end of the hold,
 whoever ends it. Only the row of a call that was given up as lost gives way, when its process comes back.
 """
