@@ -18,6 +18,7 @@ urlpatterns = [
     path("ready", health.ready, name="ready"),
     path("metrics", health.metrics, name="metrics"),
     path("", include("accounts.api.urls")),
+    path("", include("gateway.api.urls")),
     path("invitations/<str:token>/", accounts.views.invitation, name="invitation"),
     path("", front.landing, name="landing"),
     path("terms", front.terms_page, name="terms"),
