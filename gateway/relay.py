@@ -9,8 +9,9 @@ provider out in the background for as long as its bounds allow. The last byte le
 import asyncio
 import logging
 import time
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from datetime import UTC, datetime
+from functools import partial
 
 from msgspec import structs
 
@@ -42,7 +43,7 @@ from gateway.metering import Meter, estimate_input
 from gateway.models.calls import CallState
 from gateway.records import Closed, End, OpenCall, Plea
 from gateway.running import Running
-from gateway.streaming import Arrival, StreamedAnswer, answered, told_of
+from gateway.streaming import Arrival, StreamedAnswer, answered, told_error
 from gateway.translation import Conversation, PassedOn, Rewritten, Translation, whole
 from gateway.upstream import Request as WireRequest
 from gateway.upstream import Stream, Transport, UpstreamError
@@ -54,6 +55,8 @@ IMAGE_ELSEWHERE_BYTES = 6_000  # a picture behind an address weighs tokens that 
 FILE_ELSEWHERE_BYTES = 100_000
 JSON = ("content-type", "application/json")
 SSE = (("content-type", "text/event-stream; charset=utf-8"), ("cache-control", "no-cache"), ("x-accel-buffering", "no"))
+
+Attempt = Callable[[OpenCall, Serving], Awaitable[Reply]]
 
 log = logging.getLogger(__name__)
 
@@ -80,7 +83,7 @@ class Corridor:
         """Answer one request, or raise a ``GatewayError`` for the door to put into words."""
         picture = self._shelf.picture
         visitor = doorway.enter(asked, picture)
-        request = _read(asked)
+        request = read(asked)
         for _ in range(STALE_TRIES):
             now = datetime.now(UTC)
             caller = await self._callers.find(
@@ -91,13 +94,17 @@ class Corridor:
                 if claim is not None and (before := await idempotency.first(claim)) is not None:
                     return _again(before)
                 offer = picture.offer(request.model, storefront=caller.storefront, allowed=caller.allowed_models)
-                plea = _plea(asked, request, caller, offer, visitor.country, claim)
-                return await self._serve(asked, request, plea)
+                plea = plea_of(asked, request, caller, offer, visitor.country, claim)
+                return await self.serve(asked, plea, partial(self._try, asked, request))
             except ViewIsStale:
                 self._callers.forget(visitor.secret)
             except idempotency.Taken:
                 continue
         raise Unavailable("This key's settings are changing; try again in a moment.", retry_after_s=1)
+
+    async def settle(self, call: OpenCall, end: End) -> Closed:
+        """Close a call for whoever serves it from outside this file."""
+        return await self._ends.close(call, end)
 
     async def close(self) -> None:
         """Wait for the calls whose clients have left."""
@@ -105,11 +112,12 @@ class Corridor:
 
     # --- Routes -------------------------------------------------------------------------------------------------------
 
-    async def _serve(self, asked: Asked, request: Request, plea: Plea) -> Reply:
+    async def serve(self, asked: Asked, plea: Plea, attempt: Attempt) -> Reply:
+        """Hold the money, try the routes in their order, and close what none of them answered."""
         order = self._order(plea.offer, asked.body)
         first = plea.offer.serving(order[0])
         call = await self._desk.open(plea, self._price(plea, first), first)
-        asking = asyncio.ensure_future(self._ask(asked, request, call, order))
+        asking = asyncio.ensure_future(self._ask(call, order, attempt))
         try:
             return await asyncio.shield(asking)
         except asyncio.CancelledError:
@@ -121,7 +129,7 @@ class Corridor:
         caller = plea.caller
         return self._shelf.picture.price(plea.offer, serving, storefront=caller.storefront, plan=caller.plan)
 
-    async def _ask(self, asked: Asked, request: Request, call: OpenCall, order: Sequence[int]) -> Reply:
+    async def _ask(self, call: OpenCall, order: Sequence[int], attempt: Attempt) -> Reply:
         """Ask one route after the other; a call that nobody answers is closed here, and free."""
         error: GatewayError = Unavailable("No route to this model could be tried.")
         try:
@@ -130,7 +138,7 @@ class Corridor:
                 if number:
                     await self._desk.depart_again(call, serving, self._price(call.plea, serving))
                 try:
-                    return await self._try(asked, request, call, serving)
+                    return await attempt(call, serving)
                 except TryNext as failed:
                     error = failed.error
                 if call.client_left:
@@ -176,7 +184,7 @@ class Corridor:
         except UpstreamError as error:
             call.tries[-1].error = type(error).__name__
             self._note(serving, Trouble.BROKEN)
-            raise TryNext(told_of(error)) from error
+            raise TryNext(told_error(error)) from error
 
     def _note(self, serving: Serving, trouble: Trouble, retry_after_s: float | None = None) -> None:
         self._health.failed(serving.route, now=time.monotonic(), trouble=trouble, retry_after_s=retry_after_s)
@@ -192,7 +200,7 @@ class Corridor:
         answer = DIALECTS[talk.upstream].read_error(status, headers, body)
         talk.call.tries[-1].status, talk.call.tries[-1].error = status, answer.meaning
         if answer.meaning in ELSEWHERE:
-            self._note(talk.serving, _trouble(answer), answer.retry_after_s)
+            self._note(talk.serving, trouble_of(answer), answer.retry_after_s)
             raise TryNext(for_client(answer))
         return for_client(answer)
 
@@ -214,7 +222,7 @@ class Corridor:
         measured = talk.meter.measured()
         end = answered(measured, client_left=talk.call.client_left, body=body)
         closed = await self._ends.close(talk.call, end)
-        return Reply(200, (JSON, *_headers(talk.call, closed)), body)
+        return Reply(200, (JSON, *told_headers(talk.call, closed)), body)
 
     # --- Streams ------------------------------------------------------------------------------------------------------
 
@@ -238,13 +246,14 @@ class Corridor:
         self._worked(talk)
         arrival = Arrival(stream, pieces, decoder, translation, ready)
         body = StreamedAnswer(talk, arrival, desk=self._desk, ends=self._ends, running=self._running)
-        return Reply(200, (*SSE, *_headers(talk.call, None)), body)
+        return Reply(200, (*SSE, *told_headers(talk.call, None)), body)
 
 
 # --- Reading what is asked --------------------------------------------------------------------------------------------
 
 
-def _read(asked: Asked) -> Request:
+def read(asked: Asked) -> Request:
+    """Read the body in the words of its door."""
     if asked.front.dialect == "gemini":
         if asked.front.streamed and asked.query.get("alt") != "sse":
             raise InvalidRequest("Streams are server-sent events here; add ?alt=sse to the address.", param="alt")
@@ -252,9 +261,10 @@ def _read(asked: Asked) -> Request:
     return DIALECTS[asked.front.dialect].read_request(asked.body)
 
 
-def _plea(
+def plea_of(
     asked: Asked, request: Request, caller: Caller, offer: Offer, country: str, claim: idempotency.Claim | None
 ) -> Plea:
+    """What is asked for, as far as money is concerned."""
     if request.max_output_tokens is not None and request.max_output_tokens < 1:
         raise InvalidRequest("The output limit must be at least 1.", param="max_tokens")
     limit = min(request.max_output_tokens or offer.default_output_tokens, offer.max_output_tokens)
@@ -268,7 +278,7 @@ def _plea(
         output_limit=limit,
         answers=request.n or 1,
         service_tier=request.service_tier if request.service_tier not in {None, "auto", "default"} else None,
-        max_cost_nano=_max_cost(asked.headers.get("x-max-cost")),
+        max_cost_nano=max_cost(asked.headers.get("x-max-cost")),
         request_id=asked.request_id,
         country=country,
         claim=claim,
@@ -286,7 +296,8 @@ def _elsewhere(request: Request) -> int:
     return weight
 
 
-def _max_cost(written: str | None) -> int | None:
+def max_cost(written: str | None) -> int | None:
+    """The most this call may cost, as its sender says."""
     if written is None:
         return None
     try:
@@ -358,7 +369,8 @@ def _again(before: idempotency.Replay) -> Reply:
     )
 
 
-def _headers(call: OpenCall, closed: Closed | None) -> list[tuple[str, str]]:
+def told_headers(call: OpenCall, closed: Closed | None) -> list[tuple[str, str]]:
+    """What every answer says of its call: number, granted limit, charge, and what the limits leave."""
     told = [("x-call-id", str(call.id)), ("x-output-limit", str(call.output_limit))]
     if closed is not None:
         told.append(("x-charge-usd", usd_text(closed.charged_nano)))
@@ -375,7 +387,8 @@ def _headers(call: OpenCall, closed: Closed | None) -> list[tuple[str, str]]:
     return told
 
 
-def _trouble(answer: Answer) -> Trouble:
+def trouble_of(answer: Answer) -> Trouble:
+    """What a refusal says about the health of a route."""
     if answer.meaning in {"credential", "money"}:
         return Trouble.ACCOUNT
     return Trouble.BUSY if answer.meaning in {"rate", "busy"} else Trouble.BROKEN

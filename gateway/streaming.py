@@ -109,7 +109,7 @@ class StreamedAnswer:
                 yield out
             self._is_over = True
         except (UpstreamError, GatewayError) as error:
-            told = self.call.stopped or (told_of(error) if isinstance(error, UpstreamError) else error)
+            told = self.call.stopped or (told_error(error) if isinstance(error, UpstreamError) else error)
             if not self._is_over:
                 self._is_over = True
                 await self._ends.close(self.call, self._broken_off(told))
@@ -228,7 +228,7 @@ def if_any(measured: Measured) -> Measured | None:
     return measured if delivered else None
 
 
-def told_of(error: UpstreamError) -> GatewayError:
+def told_error(error: UpstreamError) -> GatewayError:
     """A failure of the wire, in words for the client."""
     if isinstance(error, TimedOut):
         return UpstreamTimeout("The provider of this model did not answer in time.")
