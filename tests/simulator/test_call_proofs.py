@@ -2,7 +2,7 @@
 
 import pytest
 
-from tests.simulator import call_kills, storm
+from tests.simulator import call_kills, recorded, revocations, storm
 
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.slow]
 
@@ -14,3 +14,11 @@ def test_a_gateway_killed_in_the_middle_of_calls_loses_nothing_that_was_seen(poi
 
 def test_a_small_storm_of_streams_is_settled_as_the_provider_counted() -> None:
     assert storm.storm(streams=120, clients=12, seed=5) == 0
+
+
+def test_keys_revoked_under_hot_processes_are_admitted_nowhere() -> None:
+    assert revocations.revocations(times=5, processes=2) == 0
+
+
+def test_every_recorded_answer_is_charged_exactly() -> None:
+    assert recorded.recorded(cuts=1) == 0
