@@ -51,6 +51,7 @@ PARAMETERS = {
     "member_id": public("membership", "mem"),
     "invitation_id": public("invitation", "inv"),
     "key_id": public("key", "key"),
+    "call_id": Parameter(lambda things: str(things["call"].pk), lambda: "987654321"),
     # Django admin: rows by primary key, whatever their table.
     "object_id": Parameter(lambda things: str(things["organization"].pk), lambda: "987654321"),
     "content_type_id": plain("1"),
@@ -125,6 +126,7 @@ def things(organization, alice, bob):
         "membership": Membership.objects.of(organization).get(user=bob),
         "invitation": Invitation.objects.of(organization).get(),
         "key": key,
+        "call": factories.make_call(organization, model_asked=f"{CANARY} model"),
         "authenticator": Authenticator.objects.create(user=alice, type="webauthn", data={"name": f"{CANARY} passkey"}),
     }
 
