@@ -197,7 +197,8 @@ class Corridor:
 
     def _refused(self, talk: Conversation, status: int, headers: Mapping[str, str], body: bytes) -> GatewayError:
         """Read what the provider refused with; what another route may mend is ``TryNext``."""
-        answer = DIALECTS[talk.upstream].read_error(status, headers, body)
+        told = body.replace(talk.serving.secret.encode(), b"[our key]")  # some providers say back what they refuse
+        answer = DIALECTS[talk.upstream].read_error(status, headers, told)
         talk.call.tries[-1].status, talk.call.tries[-1].error = status, answer.meaning
         if answer.meaning in ELSEWHERE:
             self._note(talk.serving, trouble_of(answer), answer.retry_after_s)

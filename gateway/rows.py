@@ -4,7 +4,6 @@ Promise: a call's row appears in the transaction that ends its hold and in no ot
 back, abandoned before anybody knew, or swept after its process died.
 """
 
-import json
 import time
 from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime
@@ -61,7 +60,7 @@ def _call_row(call: OpenCall, end: End, made: Charge | None, cost_nano: int | No
         *(call.id, caller.organization, caller.key, caller.user, call.opened_at, datetime.now(UTC)),
         *(end.state.value, plea.endpoint, plea.streamed, plea.offer.slug, plea.offer.served_as or plea.offer.slug),
         *(last.serving.provider, call.priced.plan_version, call.priced.card_version),
-        *(json.dumps(circumstances_of(call).to_json()), json.dumps(made.usage.to_json() if made else [])),
+        *(circumstances_of(call).to_json(), made.usage.to_json() if made else []),
         *(_source(end.measured), end.rule.value),
         *(_tokens(lines, "input"), _tokens(lines, "input", cache="read")),
         *(_tokens(lines, "output"), _tokens(lines, "output", modality="reasoning")),
@@ -73,7 +72,7 @@ def _call_row(call: OpenCall, end: End, made: Charge | None, cost_nano: int | No
 
 def _attempt_row(call: OpenCall, one: Try, made: Charge | None, cost_nano: int | None) -> tuple[object, ...]:
     served = one is call.tries[-1] and made is not None
-    usage = json.dumps(made.usage.to_json()) if served and made else "[]"
+    usage = made.usage.to_json() if served and made else []
     return (
         *(one.id, call.id, call.plea.caller.organization, one.number, one.serving.provider, one.serving.credential),
         *(one.serving.upstream_model, one.started_at, one.status, kept(one.error, 60), usage),
@@ -92,13 +91,13 @@ def lost(departures: Iterable[Any], *, now: datetime) -> tuple[Rider, ...]:
     call = (
         *(first.call_id, first.organization_id, first.api_key_id, None, first.leaves_at, now),
         *(CallState.LOST.value, first.endpoint, False, first.model, first.model),
-        *(last.provider, 0, None, "{}", "[]", UsageSource.NONE.value, Rule.SERVER_DIED.value, 0, 0, 0, 0),
+        *(last.provider, 0, None, {}, [], UsageSource.NONE.value, Rule.SERVER_DIED.value, 0, 0, 0, 0),
         *(0, 0, 0, None, None, 503, "server_died", "", "", "", ""),
     )
     attempts = [
         (
             *(one.id, one.call_id, one.organization_id, one.number, one.provider, None, one.model, one.leaves_at),
-            *(0, "server_died", "[]", None, None, None, None, ""),
+            *(0, "server_died", [], None, None, None, None, ""),
         )
         for one in left
     ]

@@ -4,15 +4,15 @@ import asyncio
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from datetime import datetime
 from typing import Any
 
 import httpx
-from django.core.management import call_command
 from django.utils import timezone
 
 from accounts import trail
 from accounts.opening import default_storefront
-from billing import pricebook
+from billing import audit, pricebook
 from billing.models import Hold
 from billing.wallets import credit
 from gateway.models import AIModel, Call, Provider, Route
@@ -40,7 +40,8 @@ def open_house(**wires: Any) -> Iterator[House]:
     with running(asgi.application, port):
         yield House(port, organization, secret, key)
     assert not Hold.unscoped.filter(outcome__isnull=True).exists()
-    call_command("audit")
+    findings = [str(finding) for finding in audit.run().findings]
+    assert not findings, findings
 
 
 def sell(
@@ -53,7 +54,18 @@ def sell(
     )
     Route.objects.create(model=model, provider=provider, upstream_model=upstream)
     publish(upstream, price)
-    time.sleep(1.5)  # the catalogue looks once a second
+    until_seen(timezone.now())
+
+
+def until_seen(moment: datetime) -> None:
+    """The catalogue looks once a second."""
+    from config import asgi
+
+    for _ in range(200):
+        if asgi.gateway.shelf.picture.taken_at > moment:
+            return
+        time.sleep(0.05)
+    raise AssertionError("the catalogue was not read again")
 
 
 def publish(upstream: str, price: tuple[str, str]) -> None:

@@ -18,7 +18,7 @@ from gateway.fair_billing import Rule
 from gateway.models import AIModel, Attempt, Call, Departure, Route
 from gateway.models.calls import CallState
 from tests import factories
-from tests.gateway.houses import open_house, publish, sell, stream, until_ended
+from tests.gateway.houses import open_house, publish, sell, stream, until_ended, until_seen
 
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.filterwarnings("ignore::ResourceWarning")]
 CHAT = {"model": "sandbox-standard", "messages": [{"role": "user", "content": "Say hello"}], "max_tokens": 60}
@@ -157,6 +157,7 @@ def test_a_price_that_changes_and_a_model_that_goes_do_not_touch_a_running_call(
     assert b"[DONE]" in said
     [call] = until_ended(house.organization, 1)
     assert call.price_nano == call.input_tokens * 3_750 + call.output_tokens * 18_750
+    until_seen(timezone.now())
     assert house.post("/v1/chat/completions", {**CHAT, "model": "slow"}).status_code == 404
 
 
