@@ -88,13 +88,13 @@ def lost(departures: Iterable[Any], *, now: datetime) -> tuple[Rider, ...]:
     """The rows of one call that nobody lived to close, from its departures (rows of ``Departure``, in order)."""
     left = list(departures)
     first, last = left[0], left[-1]
-    call = (
+    call: tuple[object, ...] = (
         *(first.call_id, first.organization_id, first.api_key_id, None, first.leaves_at, now),
         *(CallState.LOST.value, first.endpoint, False, first.model, first.model),
         *(last.provider, 0, None, {}, [], UsageSource.NONE.value, Rule.SERVER_DIED.value, 0, 0, 0, 0),
         *(0, 0, 0, None, None, 503, "server_died", "", "", "", ""),
     )
-    attempts = [
+    attempts: list[tuple[object, ...]] = [
         (
             *(one.id, one.call_id, one.organization_id, one.number, one.provider, None, one.model, one.leaves_at),
             *(0, "server_died", [], None, None, None, None, ""),
