@@ -60,7 +60,7 @@ def supplier():
 
     async def serve():
         server = await asyncio.start_server(converse, "127.0.0.1", 0)
-        found.append(server.sockets[0].getsockname()[1])
+        found.extend((server.sockets[0].getsockname()[1], server))
         ready.set()
 
     loop.create_task(serve())
@@ -68,8 +68,10 @@ def supplier():
     thread.start()
     assert ready.wait(10)
     yield found[0]
+    loop.call_soon_threadsafe(found[1].close)
     loop.call_soon_threadsafe(loop.stop)
     thread.join(10)
+    loop.close()
 
 
 @pytest.mark.django_db(transaction=True)

@@ -6,6 +6,7 @@ import time
 from datetime import UTC, datetime, timedelta
 
 import pytest
+from django.db import connections
 from django.db.models import F
 from django.db.models.functions import Now
 
@@ -169,6 +170,7 @@ def test_a_reserve_whose_caller_is_gone_leaves_an_explained_call():
             time.sleep(0.001)  # noqa: ASYNC251 - that is the point
         asking.cancel()
         await asyncio.gather(asking, return_exceptions=True)
+        connections.close_all()  # this task's own
 
     os.environ["DJANGO_ALLOW_ASYNC_UNSAFE"] = "true"
     try:

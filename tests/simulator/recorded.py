@@ -46,6 +46,7 @@ class Recorder:
     def __init__(self, recordings: list[Any]) -> None:
         self._recordings = recordings
         self.port = 0
+        self.server: Any = None
 
     async def converse(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         try:
@@ -81,7 +82,7 @@ def recorder(recordings: list[Any]) -> Iterator[Recorder]:
     made, ready, loop = Recorder(recordings), threading.Event(), asyncio.new_event_loop()
 
     async def serve() -> None:
-        server = await asyncio.start_server(made.converse, "127.0.0.1", 0)
+        server = made.server = await asyncio.start_server(made.converse, "127.0.0.1", 0)
         made.port = server.sockets[0].getsockname()[1]
         ready.set()
 
@@ -92,8 +93,10 @@ def recorder(recordings: list[Any]) -> Iterator[Recorder]:
     try:
         yield made
     finally:
+        loop.call_soon_threadsafe(made.server.close)
         loop.call_soon_threadsafe(loop.stop)
         thread.join(10)
+        loop.close()
 
 
 def sell(names: list[str], port: int) -> str:
