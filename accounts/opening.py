@@ -69,4 +69,5 @@ def _first_key(storefront: Storefront, operator: User) -> tuple[Organization | N
         label="First key",
         source=trail.SYSTEM,
     )
+    keys.open_test_key(organization=organization, made_by=operator, source=trail.SYSTEM)
     return organization, minted.secret

@@ -166,13 +166,21 @@ def terms_of(organization: Organization) -> tuple[str, Modifiers]:
     rows = PriceTerms.objects.filter(storefront=organization.storefront_id).select_related("group")
     own = rows.filter(organization=organization).first()
     terms = own or rows.filter(organization__isnull=True).first()
-    if terms is None:
-        return DEFAULT_PLAN, Modifiers()
+    return (DEFAULT_PLAN, Modifiers()) if terms is None else _terms(terms)
+
+
+def _terms(terms: PriceTerms) -> tuple[str, Modifiers]:
     written: dict[str, object] = {}
     if terms.group:
         written["group_multiplier"] = _text(terms.group.multiplier)
     written["organization_multiplier"] = _text(terms.multiplier)
     return terms.plan_name, Modifiers.from_json(written)
+
+
+def public_terms(storefront: Storefront) -> tuple[str, Modifiers]:
+    """The plan's name and the multipliers for a customer without terms of their own: the prices in the window."""
+    terms = PriceTerms.objects.filter(storefront=storefront, organization__isnull=True).select_related("group").first()
+    return (DEFAULT_PLAN, Modifiers()) if terms is None else _terms(terms)
 
 
 def pin(organization: Organization, *, provider: str, model: str, sold_as: str | None = None, at: datetime) -> Pinned:

@@ -98,6 +98,11 @@ API_KEY_PEPPERS = secrets_of("API_KEY_PEPPERS", "api_key_pepper")
 ENCRYPTION_KEYS = secrets_of("ENCRYPTION_KEYS", "encryption_key")
 # What our own gateway shows the sandbox provider, which is mounted outside production only.
 SANDBOX_PROVIDER_KEY = installation.kept_secret(DATA_DIR, "sandbox_provider_key") if SANDBOX else ""
+# The same for the payment sandbox: the secret key it accepts from us, and the secret it signs its webhooks with.
+SANDBOX_STRIPE_KEY = f"sk_test_{installation.kept_secret(DATA_DIR, 'sandbox_stripe_key')}" if SANDBOX else ""
+SANDBOX_STRIPE_WEBHOOK_SECRET = (
+    f"whsec_{installation.kept_secret(DATA_DIR, 'sandbox_stripe_webhook_secret')}" if SANDBOX else ""
+)
 
 # --- Hosts and proxies ------------------------------------------------------------------------------------------------
 
@@ -114,6 +119,17 @@ TRUSTED_PROXIES = env.list("TRUSTED_PROXIES", cast=ipaddress.ip_network, default
 COUNTRY_HEADER = env.str("COUNTRY_HEADER", "")
 CORS_ALLOWED_ORIGINS = env.list("CORS_ALLOWED_ORIGINS", default=[])
 CORS_URLS_REGEX = r"^/(api|v1|v1beta|ai-proxy|models|user)/"
+CORS_ALLOW_HEADERS = [
+    *("accept", "authorization", "content-type", "user-agent", "x-csrftoken", "x-requested-with"),
+    *("x-api-key", "x-goog-api-key", "x-goog-api-client", "anthropic-version", "anthropic-beta"),
+    *("anthropic-dangerous-direct-browser-access", "openai-beta", "openai-organization", "openai-project"),
+    *("idempotency-key", "x-max-cost", "x-request-id"),
+    *(f"x-stainless-{name}" for name in ("arch", "lang", "os", "package-version", "retry-count", "runtime")),
+    *("x-stainless-runtime-version", "x-stainless-timeout", "x-stainless-helper-method"),
+]
+CORS_EXPOSE_HEADERS = ["x-request-id", "x-call-id", "x-charge-usd", "x-output-limit", "retry-after"]
+# Hot calls skip Django's middlewares; without this door they take the canonical one, slower and the same.
+EXPRESS_DOOR = env.bool("EXPRESS_DOOR", True)
 
 # --- Rooms ------------------------------------------------------------------------------------------------------------
 
@@ -250,6 +266,10 @@ CELERY_BEAT_SCHEDULE: dict[str, dict[str, Any]] = {
     "let grants lapse": {"task": "billing.lapse_grants", "schedule": 60.0, "options": {"expires": 60}},
     "make the months of calls ahead": {"task": "gateway.make_months", "schedule": crontab(hour="2", minute="10")},
     "forget idempotency keys": {"task": "gateway.forget_claims", "schedule": 3600.0, "options": {"expires": 3600}},
+    "roll up calls": {"task": "analytics.roll_up", "schedule": 60.0, "options": {"expires": 60}},
+    "mend rollups": {"task": "analytics.mend_rollups", "schedule": crontab(hour="2", minute="40")},
+    "look for alarms": {"task": "analytics.look_for_alarms", "schedule": 300.0, "options": {"expires": 300}},
+    "archive old calls": {"task": "analytics.archive_old_calls", "schedule": crontab(hour="4", minute="10")},
     "prove the books": {"task": "billing.prove_books", "schedule": 300.0, "options": {"expires": 300}},
     "prove all the books": {
         "task": "billing.prove_books",
@@ -258,6 +278,21 @@ CELERY_BEAT_SCHEDULE: dict[str, dict[str, Any]] = {
         "options": {"expires": 3600},
     },
 }
+
+# --- What happened ----------------------------------------------------------------------------------------------------
+
+# Whole months of calls that stay in the database before they go to a file in ARCHIVE_DIR; 0 keeps all of them.
+CALLS_KEPT_MONTHS = env.int("CALLS_KEPT_MONTHS", 0)
+ARCHIVE_DIR = env.str("ARCHIVE_DIR", str(DATA_DIR / "archive"))
+# Who is told when money is about to be lost, and the margin (per cent of the price) below which it is.
+ALARM_EMAILS = env.list("ALARM_EMAILS", default=[])
+ALARM_WEBHOOK_URL = env.str("ALARM_WEBHOOK_URL", "")
+ALARM_WEBHOOK_SECRET = env.str("ALARM_WEBHOOK_SECRET", "")
+if ALARM_WEBHOOK_URL and not ALARM_WEBHOOK_SECRET:
+    refuse(
+        "ALARM_WEBHOOK_SECRET", "is not set, and ALARM_WEBHOOK_URL is; alarms are signed, or nobody could believe them"
+    )
+MARGIN_FLOOR_PERCENT = env.int("MARGIN_FLOOR_PERCENT", 5)
 
 # --- People -----------------------------------------------------------------------------------------------------------
 
@@ -390,14 +425,30 @@ REST_FRAMEWORK = {
     "DEFAULT_SCHEMA_CLASS": "drf_spectacular.openapi.AutoSchema",
     "EXCEPTION_HANDLER": "plumbing.problems.exception_handler",
     "DEFAULT_METADATA_CLASS": None,
-    "DEFAULT_THROTTLE_RATES": {"management": "600/min", "tenant": "1200/min", "address": "1200/min"},
+    "DEFAULT_THROTTLE_RATES": {
+        "management": "600/min",
+        "tenant": "1200/min",
+        "address": "1200/min",
+        "register": "20/hour",
+    },
     "URL_FORMAT_OVERRIDE": None,
     "PAGE_SIZE": 50,
     "UNAUTHENTICATED_USER": "django.contrib.auth.models.AnonymousUser",
 }
 SPECTACULAR_SETTINGS = {
-    "TITLE": "Tollgate management API",
-    "DESCRIPTION": "Organizations, members, invitations and keys. Sign in with a session or a management key.",
+    "TITLE": "Tollgate API",
+    "DESCRIPTION": "Calls to models with an inference key; organizations, members, invitations and keys with a session"
+    " or a management key.",
+    "APPEND_COMPONENTS": {
+        "securitySchemes": {
+            "inferenceKey": {
+                "type": "http",
+                "scheme": "bearer",
+                "description": "An inference key. `X-API-Key` and `x-goog-api-key` are read as well.",
+            },
+            "operatorKey": {"type": "http", "scheme": "bearer", "description": "An operator key."},
+        }
+    },
     "VERSION": VERSION,
     "SCHEMA_PATH_PREFIX": "/api/v1",
     "COMPONENT_SPLIT_REQUEST": True,

@@ -5,7 +5,7 @@ from django.contrib import admin
 from django.urls import include, path
 
 import accounts.views
-from config import health
+from config import health, root
 from dashboard.views import front
 
 handler400 = "config.errors.bad_request"
@@ -19,8 +19,9 @@ urlpatterns = [
     path("metrics", health.metrics, name="metrics"),
     path("", include("accounts.api.urls")),
     path("", include("gateway.api.urls")),
+    path("", include("gateway.urls")),
     path("invitations/<str:token>/", accounts.views.invitation, name="invitation"),
-    path("", front.landing, name="landing"),
+    path("", root.root, name="landing"),
     path("terms", front.terms_page, name="terms"),
     path("brand.css", front.brand_css, name="brand_css"),
     path("brand/logo.png", front.logo, name="brand_logo"),

@@ -23,10 +23,12 @@ from billing import pricebook
 from billing.models import Wallet
 from billing.operations import Cap
 from billing.pricing import Modifiers
+from gateway.doorway import Visitor
 from gateway.errors import KeyRefused, NotAllowed
 from gateway.limits import Scope
 
 REMEMBERED = 100_000
+MISTYPED = "This API key is not well-formed; a character may have been lost when it was copied."
 UNKNOWN = "This API key is not known here, or it has ended."
 
 
@@ -64,16 +66,13 @@ class Callers:
     async def find(self, secret: str, *, storefront: int, ip_address: str, now: datetime) -> Caller:
         """The caller behind a secret, if the key may be used at this shop from this address."""
         if not keys.well_formed(secret):
-            raise KeyRefused("This API key is not well-formed; a character may have been lost when it was copied.")
+            raise KeyRefused(MISTYPED)
         name = keys.hashes(secret)[0]
         caller = self._known.get(name)
         if caller is None:
             caller = await sync_to_async(_load, thread_sensitive=False)(secret, now)
             self._remember(name, caller)
-        if caller.storefront != storefront or (caller.expires_at is not None and caller.expires_at <= now):
-            raise KeyRefused(UNKNOWN)
-        if not networks.allow(list(caller.allowed_networks), ip_address):
-            raise KeyRefused("This API key may not be used from your address.")
+        _check(caller, storefront=storefront, ip_address=ip_address, now=now)
         return caller
 
     def forget(self, secret: str) -> None:
@@ -91,6 +90,22 @@ def _load(secret: str, now: datetime) -> Caller:
         return load(secret, now=now)
     finally:
         connections.close_all()
+
+
+def admitted(visitor: Visitor, *, now: datetime) -> Caller:
+    """The caller as the database has it this moment, for what reserves nothing and so is never told it is stale."""
+    if not keys.well_formed(visitor.secret):
+        raise KeyRefused(MISTYPED)
+    caller = load(visitor.secret, now=now)
+    _check(caller, storefront=visitor.storefront, ip_address=visitor.ip_address, now=now)
+    return caller
+
+
+def _check(caller: Caller, *, storefront: int, ip_address: str, now: datetime) -> None:
+    if caller.storefront != storefront or (caller.expires_at is not None and caller.expires_at <= now):
+        raise KeyRefused(UNKNOWN)
+    if not networks.allow(list(caller.allowed_networks), ip_address):
+        raise KeyRefused("This API key may not be used from your address.")
 
 
 def load(secret: str, *, now: datetime) -> Caller:

@@ -219,6 +219,8 @@ def _wanted(plea: Plea, priced: Priced, now: datetime) -> tuple[int, int, int, i
 
 
 def _ceiling(bounds: Bounds, priced: Priced, plea: Plea) -> int:
+    if plea.free_rule is not None:
+        return 0
     try:
         return ceiling(bounds=bounds, rates=priced.rates, modifiers=plea.caller.modifiers)
     except OutOfRange as error:

@@ -12,6 +12,7 @@ from typing import Any
 from django.db import DatabaseError, InterfaceError
 
 from billing.commit import Busy
+from gateway import token_plans
 from gateway.calls import Desk
 from gateway.errors import Unavailable
 from gateway.records import Closed, End, OpenCall
@@ -42,11 +43,13 @@ class Ends:
         closing = asyncio.ensure_future(self._desk.close(call, end))
         self._keep(closing)
         try:
-            return await asyncio.shield(closing)
+            closed = await asyncio.shield(closing)
         except (DatabaseError, InterfaceError, Busy) as error:
             log.error("call %s could not be closed yet: %s", call.id, type(error).__name__)  # noqa: TRY400
             self.linger(self._insist(call, end))
             raise Unavailable("The books could not be closed for this call; they will be.") from error
+        token_plans.note(call, end)
+        return closed
 
     async def _insist(self, call: OpenCall, end: End) -> None:
         """Try again until the books take it; a process that must stop leaves it to the sweep."""

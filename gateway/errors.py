@@ -12,6 +12,8 @@
     │   ├── PaymentRequired         402  InsufficientCredits, KeyBudgetExceeded, AccountInDebt
     │   ├── NotAllowed              403  ContentBlocked
     │   ├── ModelNotFound           404
+    │   ├── NothingHere             404  no endpoint of that name
+    │   ├── WrongMethod             405  an endpoint, asked the wrong way
     │   ├── Conflict                409
     │   ├── TooLarge                413
     │   ├── NotServedHere           421  no shop answers on this host
@@ -141,6 +143,20 @@ class ModelNotFound(Refused):
 
     status = 404
     code = "model_not_found"
+
+
+class NothingHere(Refused):
+    """No endpoint has this address."""
+
+    status = 404
+    code = "not_found"
+
+
+class WrongMethod(Refused):
+    """The endpoint exists and is asked another way."""
+
+    status = 405
+    code = "method_not_allowed"
 
 
 class Conflict(Refused):

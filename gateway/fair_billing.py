@@ -31,6 +31,7 @@ class Rule(StrEnum):
     ACCESS_ENDED = "access_ended"
     TIME_ENDED = "time_ended"
     SERVER_DIED = "server_died"
+    COUNTING_IS_FREE = "counting_is_free"
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,6 +89,9 @@ TABLE: Mapping[Rule, Fairness] = {
         Share.DELIVERED,
     ),
     Rule.SERVER_DIED: Fairness("Our server died in the middle of the call.", "Nothing.", Share.NOTHING),
+    Rule.COUNTING_IS_FREE: Fairness(
+        "You asked how many tokens a request would have.", "Nothing, whatever the model costs.", Share.NOTHING
+    ),
 }
 
 

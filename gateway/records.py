@@ -3,7 +3,7 @@
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
-from billing.pricing import Bounds
+from billing.pricing import Bounds, Line
 from gateway.callers import Caller
 from gateway.catalog import Offer, Priced, Serving
 from gateway.errors import GatewayError
@@ -34,6 +34,8 @@ class Plea:
     country: str = ""
     label: str = ""
     claim: Claim | None = None
+    lines: tuple[Line, ...] = ()  # what bytes do not bound
+    free_rule: Rule | None = None  # the rule by which this is free, whatever its model costs
 
     def bounds(self, at: datetime, output_limit: int | None = None) -> Bounds:
         """The most this can use, with its own output limit or another."""
@@ -42,6 +44,7 @@ class Plea:
             max_output_tokens=self.output_limit if output_limit is None else output_limit,
             messages=self.messages,
             n=self.answers,
+            lines=self.lines,
             service_tier=self.service_tier,
             at=at,
             until=at + LONGEST_CALL,

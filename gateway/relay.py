@@ -16,7 +16,7 @@ from functools import partial
 from msgspec import structs
 
 from billing.money import BadAmount, parse_usd, usd_text
-from gateway import doorway, idempotency, kinds, routing
+from gateway import doorway, idempotency, kinds, routing, token_plans
 from gateway.callers import Caller, Callers, ViewIsStale
 from gateway.calls import ABANDONED, BROKEN, Desk
 from gateway.catalog import Offer, Priced, Serving, Shelf
@@ -50,6 +50,7 @@ from gateway.upstream import Stream, Transport, UpstreamError
 
 MOST_TRIES = 3
 STALE_TRIES = 3
+MOST_ANSWERS = 128
 STICKY_BYTES = 1024  # so much of a prompt's beginning decides where its cache is warm
 IMAGE_ELSEWHERE_BYTES = 6_000  # a picture behind an address weighs tokens that its address does not show
 FILE_ELSEWHERE_BYTES = 100_000
@@ -94,6 +95,7 @@ class Corridor:
                 if claim is not None and (before := await idempotency.first(claim)) is not None:
                     return _again(before)
                 offer = picture.offer(request.model, storefront=caller.storefront, allowed=caller.allowed_models)
+                doorway.check_purpose(asked.front, offer)
                 plea = plea_of(asked, request, caller, offer, visitor.country, claim)
                 return await self.serve(asked, plea, partial(self._try, asked, request))
             except ViewIsStale:
@@ -223,6 +225,8 @@ class Corridor:
         measured = talk.meter.measured()
         end = answered(measured, client_left=talk.call.client_left, body=body)
         closed = await self._ends.close(talk.call, end)
+        if talk.client == "openai_chat" and token_plans.counts_tokens(talk.call):
+            body = await token_plans.with_usage(talk.call, measured, closed, body)
         return Reply(200, (JSON, *told_headers(talk.call, closed)), body)
 
     # --- Streams ------------------------------------------------------------------------------------------------------
@@ -256,8 +260,6 @@ class Corridor:
 def read(asked: Asked) -> Request:
     """Read the body in the words of its door."""
     if asked.front.dialect == "gemini":
-        if asked.front.streamed and asked.query.get("alt") != "sse":
-            raise InvalidRequest("Streams are server-sent events here; add ?alt=sse to the address.", param="alt")
         return gemini.read_request(asked.body, model=asked.front.model, stream=asked.front.streamed)
     return DIALECTS[asked.front.dialect].read_request(asked.body)
 
@@ -268,6 +270,9 @@ def plea_of(
     """What is asked for, as far as money is concerned."""
     if request.max_output_tokens is not None and request.max_output_tokens < 1:
         raise InvalidRequest("The output limit must be at least 1.", param="max_tokens")
+    if (request.n or 1) > MOST_ANSWERS:
+        message = f"One request has at most {MOST_ANSWERS} answers."
+        raise InvalidRequest(message, param="n")
     limit = min(request.max_output_tokens or offer.default_output_tokens, offer.max_output_tokens)
     return Plea(
         caller=caller,

@@ -7,18 +7,26 @@ from collections.abc import Callable
 from asgiref.sync import sync_to_async
 from django.conf import settings
 from django.db import connections
+from django.utils import timezone
 
 from billing.commit import Committer
 from billing.leases import Lease
+from gateway.asking import Asking
 from gateway.callers import Callers
 from gateway.calls import Desk
-from gateway.catalog import Shelf
+from gateway.catalog import Picture, Shelf, take_picture
+from gateway.counts import Counts
 from gateway.express import Express
 from gateway.health import Health
 from gateway.limits import LocalLimiter, RedisLimiter
+from gateway.oneshots import OneShots
+from gateway.quotes import Quotes
+from gateway.reception import Reception
 from gateway.relay import Corridor
 from gateway.running import Running
 from gateway.upstream import Upstream
+
+_running: "list[Gateway]" = []
 
 
 class Gateway:
@@ -26,6 +34,7 @@ class Gateway:
 
     def __init__(self) -> None:
         self.express: Express | None = None
+        self.reception: Reception | None = None
         self.shelf = Shelf()
         self._lease = Lease(f"gateway {os.getpid()}")
         self._committer = Committer()
@@ -41,20 +50,34 @@ class Gateway:
         self._committer.start()
         self._transport = Upstream()
         desk = Desk(committer=self._committer, limiter=self._redis or LocalLimiter(), lease=self._lease)
-        self._corridor = Corridor(
+        callers, health = Callers(), Health()
+        corridor = Corridor(
             shelf=self.shelf,
-            callers=Callers(),
+            callers=callers,
             desk=desk,
-            health=Health(),
+            health=health,
             transport=self._transport,
             running=self._running,
         )
         self._running.start()
-        self.express = Express(self._corridor)
+        asking = Asking(health=health, transport=self._transport)
+        self._corridor = corridor
+        self.reception = Reception(
+            {
+                "talk": corridor,
+                "once": OneShots(shelf=self.shelf, callers=callers, corridor=corridor, asking=asking),
+                "count": Counts(shelf=self.shelf, callers=callers, corridor=corridor, asking=asking),
+                "quote": Quotes(shelf=self.shelf, callers=callers),
+            }
+        )
+        self.express = Express(self.reception)
+        _running.append(self)
 
     async def stop(self) -> None:
         """Close the doors, settle what lingers, give the lease back."""
-        self.express = None
+        self.express = self.reception = None
+        if self in _running:
+            _running.remove(self)
         if self._corridor is None or self._transport is None:
             return
         await self._corridor.close()
@@ -65,6 +88,17 @@ class Gateway:
             await self._redis.close()
         await asyncio.to_thread(self._committer.stop)
         await sync_to_async(_with_own_connection(self._lease.stop), thread_sensitive=False)()
+
+
+def running() -> Gateway | None:
+    """The gateway that answers in this process, if one does."""
+    return _running[-1] if _running else None
+
+
+def picture() -> Picture:
+    """What is sold: this process's newest picture, or one taken now where no gateway runs."""
+    found = running()
+    return found.shelf.picture if found is not None else take_picture(timezone.now())
 
 
 def _with_own_connection(work: Callable[[], None]) -> Callable[[], None]:

@@ -12,4 +12,5 @@ LENGTH = 20
 
 def new_id(prefix: str) -> str:
     """Return a fresh public identifier such as ``org_7h2k...``."""
-    return f"{prefix}_{''.join(secrets.choice(ALPHABET) for _ in range(LENGTH))}"
+    bits = secrets.randbits(5 * LENGTH)
+    return f"{prefix}_{''.join([ALPHABET[bits >> 5 * place & 31] for place in range(LENGTH)])}"

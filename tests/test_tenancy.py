@@ -64,6 +64,8 @@ PARAMETERS = {
     "uidb36": plain("zz"),
     "provider": plain("github"),
     "process": plain("login"),
+    "model": plain("sandbox-standard"),
+    "model_id": plain("nothing"),
     "slug": plain("disable"),  # the name of a deed in the admin
     # Static names.
     "path": plain("nothing.css"),

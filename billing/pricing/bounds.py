@@ -7,7 +7,7 @@ bytes. What bytes do not bound is given as lines.
 """
 
 from bisect import bisect_left
-from collections import Counter
+from collections import defaultdict
 from dataclasses import dataclass, replace
 from datetime import datetime
 from fractions import Fraction
@@ -94,7 +94,7 @@ class Bounds:
 
     def usage(self, bound: Bound) -> Usage:
         """Return the dearest usage within the bounds, one line for each family of buckets."""
-        quantities: Counter[Bucket] = Counter()
+        quantities: dict[Bucket, int] = defaultdict(int)
         for line in self.lines:
             quantities[_family(line)] += line.quantity
         quantities[bound.dearest("input", self.question)] += self.input_bytes + TOKENS_PER_MESSAGE * self.messages
@@ -185,6 +185,8 @@ def _dearest_scale(card: Card, bounds: Bounds) -> Ratio:
 def _dearest_left(usage: Usage, bound: Bound, granted_tokens: int) -> Usage:
     """Draw granted tokens from the cheapest lines first, so that what is left costs the most it could."""
     check_granted(granted_tokens)
+    if not granted_tokens:
+        return usage
     left, drawn = granted_tokens, {}
     tokens = [line for line in usage.lines if line.is_tokens]
     for line in sorted(tokens, key=lambda line: find(bound.deciding.numerators, line.bucket) or 0):

@@ -61,11 +61,7 @@ def read_bucket(fields: Fields) -> Bucket:
 
 def fallback(bucket: Bucket) -> Bucket | None:
     """Name the bucket whose price holds when this one has none: reasoning as text, cached as not cached."""
-    if bucket.modality == "reasoning":
-        return Bucket(bucket.direction, "text", bucket.cache, bucket.unit)
-    if bucket.cache != "none":
-        return Bucket(bucket.direction, bucket.modality, "none", bucket.unit)
-    return None
+    return _FALLBACKS.get(bucket)
 
 
 ALL_BUCKETS = frozenset(
@@ -76,6 +72,11 @@ ALL_BUCKETS = frozenset(
     for unit in UNITS
     if (direction, modality) != ("input", "reasoning")
 )
+_FALLBACKS = {
+    bucket: bucket._replace(modality="text") if bucket.modality == "reasoning" else bucket._replace(cache="none")
+    for bucket in ALL_BUCKETS
+    if bucket.modality == "reasoning" or bucket.cache != "none"
+}
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,4 +1,4 @@
-"""Requests that are no conversation: embeddings, rerank, moderations.
+"""Requests that are no conversation: embeddings (OpenAI's and Gemini's), rerank, moderations.
 
 Client and provider speak the same words here, so bodies pass through `passing` and no neutral form exists: a request is
 read for what admission needs (the model, the texts it is about), an answer for its usage. Each is a row of `ONE_SHOTS`.
@@ -12,6 +12,7 @@ from msgspec import Struct
 from gateway.dialects.counting import Counts
 from gateway.dialects.neutral import Json, Tally
 from gateway.dialects.openai_usage import read_usage
+from gateway.dialects.passing import rewritten
 from gateway.dialects.reading import array, mapping, members, need, refuse, reply_members, string, whole
 
 MOST_INPUTS = 2048
@@ -24,24 +25,35 @@ class OneShot(Struct, frozen=True):
     texts: tuple[str, ...] = ()
     token_ids: int = 0
     pictures: int = 0
+    documents: int = 0  # of the texts, those that the first one is weighed against
 
 
 class Shape(Struct, frozen=True):
     """How one such request is read."""
 
-    path: str
     about: Callable[[Json], OneShot]
     default_model: str | None = None
-    is_free: bool = False
 
 
-def read_request(kind: str, body: bytes) -> OneShot:
-    """Read a client's body."""
+def read_request(kind: str, body: bytes, *, model: str = "") -> OneShot:
+    """Read a client's body; Gemini's names its model in the address."""
     shape = ONE_SHOTS[kind]
     source = members(body)
-    if "model" not in source and shape.default_model is not None:
+    if model:
+        source["model"] = model
+    elif "model" not in source and shape.default_model is not None:
         source["model"] = shape.default_model
     return shape.about(source)
+
+
+def write_request(kind: str, body: bytes, *, model: str) -> bytes:
+    """Make the provider's body out of the client's; `model` is the name there."""
+    if kind == "gemini_batch_embed":
+        requests = [item | {"model": f"models/{model}"} for item in members(body)["requests"]]
+        return rewritten(body, {"requests": requests})
+    if kind == "gemini_embed":
+        return rewritten(body, {"model": f"models/{model}"})
+    return rewritten(body, {"model": model})
 
 
 def read_tally(body: bytes) -> Tally:
@@ -52,8 +64,9 @@ def read_tally(body: bytes) -> Tally:
     counts = Counts()
     billed = counts.part(counts.part(source, "meta"), "billed_units")
     if billed:
+        given = counts.of(billed, "input_tokens")
         return Tally(
-            input=counts.of(billed, "input_tokens"),
+            input=tally.input if given is None else given,
             output=counts.of(billed, "output_tokens"),
             image_in=counts.of(billed, "image_tokens"),
             search_units=counts.of(billed, "search_units"),
@@ -83,7 +96,8 @@ def _rerank(source: Json) -> OneShot:
     ]
     if source.get("top_n") is not None:
         whole(source["top_n"], "top_n")
-    return OneShot(need(source, "model", string), (need(source, "query", string), *texts))
+    question = need(source, "query", string)
+    return OneShot(need(source, "model", string), (question, *texts), documents=len(texts))
 
 
 def _any(value: Any, where: str) -> Any:
@@ -121,8 +135,37 @@ def _part(item: Json, where: str, texts: list[str]) -> int:
     return 1
 
 
+def _embed_content(source: Json) -> OneShot:
+    texts: list[str] = []
+    pictures = _content(source, "content", texts)
+    return OneShot(source["model"], tuple(texts), pictures=pictures)
+
+
+def _embed_contents(source: Json) -> OneShot:
+    requests = array(need(source, "requests", _any), "requests")
+    if not 1 <= len(requests) <= MOST_INPUTS:
+        refuse("requests", f"a list of 1 to {MOST_INPUTS}")
+    texts: list[str] = []
+    pictures = sum(
+        _content(mapping(request, f"requests[{index}]"), f"requests[{index}].content", texts)
+        for index, request in enumerate(requests)
+    )
+    return OneShot(source["model"], tuple(texts), pictures=pictures)
+
+
+def _content(source: Json, where: str, texts: list[str]) -> int:
+    """Take the texts out of one content; what is no text is counted as a picture."""
+    content = mapping(source.get("content"), where)
+    parts = [mapping(part, f"{where}.parts") for part in array(content.get("parts"), f"{where}.parts")]
+    found = [string(part["text"], f"{where}.parts") for part in parts if "text" in part]
+    texts.extend(found)
+    return len(parts) - len(found)
+
+
 ONE_SHOTS = {
-    "embeddings": Shape("embeddings", _embeddings),
-    "rerank": Shape("rerank", _rerank),
-    "moderations": Shape("moderations", _moderations, default_model="omni-moderation-latest", is_free=True),
+    "embeddings": Shape(_embeddings),
+    "rerank": Shape(_rerank),
+    "moderations": Shape(_moderations, default_model="omni-moderation-latest"),
+    "gemini_embed": Shape(_embed_content),
+    "gemini_batch_embed": Shape(_embed_contents),
 }

@@ -27,6 +27,8 @@ GENERATE = {
         "/models/{model}:generateContent", stream_path="/models/{model}:streamGenerateContent?alt=sse", auth="google"
     ),
     "gemini_count_tokens": Way("/models/{model}:countTokens", auth="google"),
+    "gemini_embed": Way("/models/{model}:embedContent", auth="google"),
+    "gemini_batch_embed": Way("/models/{model}:batchEmbedContents", auth="google"),
 }
 # what a host of open models wants written the older way
 OLDER_WAYS = (DEVELOPER_IS_SYSTEM, LIMIT_BY_OLD_NAME, THINKING_STAYS_HOME)
@@ -68,7 +70,7 @@ ROWS = (
         name="Google Gemini",
         base_url="https://generativelanguage.googleapis.com/v1beta",
         auth="google",
-        speaks=GENERATE,
+        speaks={**GENERATE, "embeddings": Way("/openai/embeddings", auth="bearer")},
     ),
     Kind(
         slug="xai",

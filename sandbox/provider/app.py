@@ -267,6 +267,8 @@ def _gemini_lists(request: _Request) -> tuple[Body, Tokens] | None:
     if request.verb == "countTokens":
         inner = request.body.get("generateContentRequest") or request.body
         return gemini.count_answer(gemini.read(inner, request.model, request.knobs)), Tokens()
+    if request.verb == "batchEmbedContents":
+        return lists.embed_contents(request.body, request.model)
     return lists.embed_content(request.body, request.model) if request.verb == "embedContent" else None
 
 

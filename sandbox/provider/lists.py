@@ -84,6 +84,18 @@ def embed_content(body: Body, model: Model) -> tuple[Body, Tokens]:
     return {"embedding": {"values": _vector(text, size)}, "usageMetadata": metadata}, used
 
 
+def embed_contents(body: Body, model: Model) -> tuple[Body, Tokens]:
+    """Gemini's batchEmbedContents: many at once, each as if asked alone."""
+    requests = reading.dictionaries(body, "requests")
+    if not requests or len(requests) > MOST_INPUTS:
+        message = "requests must not be empty"
+        raise Problem("invalid", message, param="requests")
+    answers = [embed_content(request, model) for request in requests]
+    used = Tokens(input=sum(tokens.input for _, tokens in answers))
+    metadata = {"promptTokenCount": used.input, "totalTokenCount": used.input}
+    return {"embeddings": [answer["embedding"] for answer, _ in answers], "usageMetadata": metadata}, used
+
+
 def moderations(body: Body, model: Model, answer_id: str) -> Body:
     """Nothing is flagged but texts that say so: ``[flag:violence]``."""
     reading.must_do(model, "moderate")

@@ -730,10 +730,11 @@ class TestPapers:
         from accounts.api import urls
 
         routes = {pattern.name for pattern in urls.urlpatterns if str(pattern.pattern).startswith("api/")}
-        assert len(schema["paths"]) == len(routes)
+        assert len([path for path in schema["paths"] if path.startswith("/api/")]) == len(routes)
         for path, operations in schema["paths"].items():
             for method, operation in operations.items():
-                assert {"400", "429"} <= set(operation["responses"]), (path, method)
+                always = {"400", "429"} if {} not in operation.get("security", []) else {"429"}
+                assert always <= set(operation["responses"]), (path, method)
 
     @pytest.mark.parametrize("path", ["/docs", "/redoc"])
     def test_the_pages_name_no_other_host_and_run_only_what_carries_the_nonce(self, shop, client, path):

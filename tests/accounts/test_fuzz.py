@@ -3,6 +3,7 @@
 A short version of ``python -m tests.fuzz``, which sends as many as it is told.
 """
 
+import contextlib
 import os
 from collections import Counter
 
@@ -12,6 +13,7 @@ from django.core.signals import request_finished, request_started
 from django.core.wsgi import get_wsgi_application
 from django.db import close_old_connections
 from hypothesis import HealthCheck, Phase, given, settings
+from hypothesis.errors import Unsatisfiable
 from schemathesis.checks import not_a_server_error
 from schemathesis.specs.openapi.checks import (
     content_type_conformance,
@@ -83,7 +85,8 @@ def test_no_request_is_answered_by_500_or_by_surprise(senders, real_ids, capsys)
     for operation in operations:
         for mode in modes:
             for headers in senders.values():
-                _run(operation, mode, headers, real_ids, each, statuses)
+                with contextlib.suppress(Unsatisfiable):  # where nothing is asked, nothing can be asked wrongly
+                    _run(operation, mode, headers, real_ids, each, statuses)
 
     sent = sum(statuses.values())
     with capsys.disabled():

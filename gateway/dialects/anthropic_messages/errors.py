@@ -14,9 +14,12 @@ TYPES = {
     402: "billing_error",
     403: "permission_error",
     404: "not_found_error",
+    405: "invalid_request_error",
     409: "conflict_error",
     413: "request_too_large",
     415: "invalid_request_error",
+    421: "not_found_error",
+    422: "authentication_error",
     429: "rate_limit_error",
     503: "overloaded_error",
     504: "timeout_error",
@@ -29,7 +32,7 @@ FIELD_NAMES = {
     "parallel_tool_calls": "tool_choice.disable_parallel_tool_use",
     "user": "metadata.user_id",
 }
-STATUSES = {name: status for status, name in TYPES.items() if status != 415} | {
+STATUSES = {name: status for status, name in TYPES.items() if status not in {405, 415, 421, 422}} | {
     "overloaded_error": 529,
     "api_error": 500,
 }

@@ -1,0 +1,31 @@
+"""The rows of analytics: sums of calls, and what an operator decided or must look at."""
+
+from analytics.models.desk import Alarm, BillLine, ChannelSpend, ClosedMonth, Experiment
+from analytics.models.rollups import (
+    ArchivedMonth,
+    CacheSaving,
+    CountryDay,
+    CustomerDay,
+    CustomerQuarter,
+    RollupMark,
+    ShopDay,
+    ShopQuarter,
+    TokenRatio,
+)
+
+__all__ = [
+    "Alarm",
+    "ArchivedMonth",
+    "BillLine",
+    "CacheSaving",
+    "ChannelSpend",
+    "ClosedMonth",
+    "CountryDay",
+    "CustomerDay",
+    "CustomerQuarter",
+    "Experiment",
+    "RollupMark",
+    "ShopDay",
+    "ShopQuarter",
+    "TokenRatio",
+]
