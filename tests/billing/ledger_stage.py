@@ -112,4 +112,5 @@ class Stage:
 
     def proven(self) -> None:
         """The books hold."""
-        assert audit.run().findings == []
+        findings = audit.run().findings
+        assert findings == [], [str(finding) for finding in findings]
