@@ -208,3 +208,16 @@ def test_no_transfer_ever_leaves_its_transaction(stage: Stage) -> None:
         transaction.set_rollback(True)
     assert stage.money() == (100, 0)
     assert stage.one(back(stage, "r", 60, reverses="pay")) == Withdrawn(60, 0)
+
+
+def test_of_two_gifts_the_one_that_ends_first_burns_first_and_the_endless_one_last(stage: Stage) -> None:
+    soon, later = NOW + timedelta(days=1), NOW + timedelta(days=2)
+    gifts = [
+        stage.top_up(10, kind=Kind.PROMO, source="promotions", expires_at=ends).account_id
+        for ends in (None, later, soon, later)
+    ]
+    hold_id, _ = stage.reserve(35)
+    stage.settle(hold_id, 35)
+    burned = [account for (account,) in words(stage, "debit_id")[4:]]
+    assert burned == [gifts[place] for place in (2, 1, 3, 0)]
+    assert stage.apply(*(Lapse(gift, stage.organization.pk) for gift in gifts)) == [Posted(0)] * 4
