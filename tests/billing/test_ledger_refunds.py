@@ -11,7 +11,9 @@ from billing import ledger
 from billing.models import Transfer
 from billing.models.ledger import House, Kind
 from billing.operations import (
+    CapExceeded,
     Credited,
+    Granted,
     InDebt,
     Insufficient,
     Lapse,
@@ -19,6 +21,7 @@ from billing.operations import (
     Posted,
     Refused,
     Release,
+    Settle,
     Settled,
     Why,
     Withdraw,
@@ -186,6 +189,20 @@ def test_a_grant_lapses_in_its_own_unit_and_once(stage: Stage) -> None:
     for nobodys in (Lapse(10**9, stage.organization.pk), Lapse(money.account_id, Stage().organization.pk)):
         assert stage.one(nobodys) == Refused(Why.NO_ACCOUNT)
     assert stage.one(Lapse(stage.account(Kind.DEBT).pk, stage.organization.pk)) == Refused(Why.NO_ACCOUNT)
+    stage.proven()
+
+
+def test_a_hold_that_ends_beside_one_that_begins_leaves_it_the_room_in_their_cap(stage: Stage) -> None:
+    stage.top_up(1_000)
+    cap = stage.cap(100)
+    first, _ = stage.reserve(80, caps=(cap,))
+    settle = Settle(first, stage.organization.pk, 30, exact=True)
+    assert stage.apply(stage.reserving(71, caps=(cap,)), settle) == [
+        CapExceeded("key", 1, "day", 100, 70),
+        Settled(30, 0),
+    ]
+    assert stage.apply(stage.reserving(70, caps=(cap,))) == [Granted(70)]
+    assert (stage.counter().spent, stage.counter().held) == (30, 70)
     stage.proven()
 
 
