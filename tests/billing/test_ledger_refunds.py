@@ -8,7 +8,7 @@ import pytest
 from django.db import connection, transaction
 
 from billing import ledger
-from billing.models import Transfer
+from billing.models import Account, Transfer
 from billing.models.ledger import House, Kind
 from billing.operations import (
     CapExceeded,
@@ -180,11 +180,13 @@ def test_a_grant_lapses_in_its_own_unit_and_once(stage: Stage) -> None:
     assert stage.apply(*lapses, *lapses) == [Posted(30), Posted(30), Posted(0), Posted(0)]
     assert stage.one(Release(hold_id, stage.organization.pk))
     assert stage.apply(*lapses) == [Posted(20), Posted(0)]
-    assert words(stage, "uid", "amount", "value_nano")[2:] == [
-        (f"lapse:{money.account_id}:50", 30, 30),
-        (f"lapse:{tokens.account_id}:30", 30, 0),
-        (f"lapse:{money.account_id}:20", 20, 20),
+    assert words(stage, "uid", "code", "amount", "value_nano")[2:] == [
+        (f"lapse:{money.account_id}:50", "grant_expired", 30, 30),
+        (f"lapse:{tokens.account_id}:30", "grant_expired", 30, 0),
+        (f"lapse:{money.account_id}:20", "grant_expired", 20, 20),
     ]
+    house = Account.unscoped.get(kind=House.BREAKAGE, unit=TOKENS)
+    assert (house.label, house.priority, house.expires_at, house.posted, house.held) == ("", 0, None, 0, 0)
     assert stage.one(Lapse(stage.account().pk, stage.organization.pk)) == Posted(0)  # paid credit never lapses
     for nobodys in (Lapse(10**9, stage.organization.pk), Lapse(money.account_id, Stage().organization.pk)):
         assert stage.one(nobodys) == Refused(Why.NO_ACCOUNT)
@@ -203,6 +205,18 @@ def test_a_hold_that_ends_beside_one_that_begins_leaves_it_the_room_in_their_cap
     ]
     assert stage.apply(stage.reserving(70, caps=(cap,))) == [Granted(70)]
     assert (stage.counter().spent, stage.counter().held) == (30, 70)
+    stage.proven()
+
+
+def test_what_was_held_is_charged_though_the_cap_was_raised_for_others_and_is_full(stage: Stage) -> None:
+    stage.top_up(1_000)
+    first, _ = stage.reserve(80, caps=(stage.cap(100),))
+    second, _ = stage.reserve(120, caps=(stage.cap(200),))
+    stage.settle(second, 120)
+    assert stage.settle(first, 90) == Settled(
+        80, 10
+    )  # it was admitted under the lower limit: what is beyond finds none
+    assert (stage.counter().spent, stage.counter().held) == (200, 0)
     stage.proven()
 
 
