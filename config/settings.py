@@ -173,6 +173,7 @@ MIDDLEWARE = [
     "plumbing.requests.RequestMiddleware",
     "django.middleware.security.SecurityMiddleware",
     "whitenoise.middleware.WhiteNoiseMiddleware",
+    "config.health.ProbeMiddleware",
     "accounts.middleware.StorefrontMiddleware",
     "corsheaders.middleware.CorsMiddleware",
     "csp.middleware.CSPMiddleware",
