@@ -358,6 +358,7 @@ SOCIALACCOUNT_PROVIDERS: dict[str, dict[str, Any]] = {
     if (client_id := env.str(f"{name.upper()}_CLIENT_ID", ""))
 }
 SIGN_IN_HOSTS = {"github": "https://github.com", "google": "https://accounts.google.com"}
+USERSESSIONS_ADAPTER = "accounts.acts.SessionsAdapter"
 USERSESSIONS_TRACK_ACTIVITY = True
 
 SESSION_ENGINE = "accounts.sessions"
