@@ -29,6 +29,7 @@ from plumbing.refusals import Refusal
 
 LIFETIME = timedelta(days=7)
 RESEND_PAUSE = timedelta(minutes=1)
+ACTIVE_NOTED_EVERY = timedelta(minutes=10)
 MOST_LETTERS_A_DAY = 100
 MOST_MEMBERS = 500
 
@@ -384,6 +385,12 @@ def _keep_an_owner(member: Membership) -> None:
     if not others.exclude(pk=member.pk).exists():
         message = "The last owner stays; hand the organization over first."
         raise LastOwner(message)
+
+
+def note_active(membership: Membership, *, now: datetime) -> None:
+    """Remember when somebody was last here in person, to within ``ACTIVE_NOTED_EVERY``."""
+    if membership.last_active_at is None or now - membership.last_active_at >= ACTIVE_NOTED_EVERY:
+        Membership.objects.of(membership.organization).filter(pk=membership.pk).update(last_active_at=now)
 
 
 # --- Behind the lock --------------------------------------------------------------------------------------------------

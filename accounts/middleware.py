@@ -13,7 +13,7 @@ from django.db import InterfaceError, OperationalError
 from django.http import Http404, HttpRequest, HttpResponse
 from django.utils import timezone
 
-from accounts import access, impersonation
+from accounts import access, impersonation, members
 from accounts.models import User
 from accounts.requests import TenantRequest
 from plumbing import logs, problems
@@ -42,11 +42,21 @@ class StorefrontMiddleware:
             return _unavailable(request, error)
         request.on_platform_host = access.is_platform_host(host)
         logs.bind(storefront=request.storefront.public_id)
-        return self.get_response(request)
+        response = self.get_response(request)
+        return _worded(request, response) if response.status_code == 405 else response
 
     def process_exception(self, request: HttpRequest, error: Exception) -> HttpResponse | None:
         """A view that lost the database half-way answers 503 as well; anything else stays a bug."""
         return _unavailable(request, error) if isinstance(error, UNREACHABLE) else None
+
+
+def _worded(request: HttpRequest, refused: HttpResponse) -> HttpResponse:
+    """Django's answer to a wrong method is empty; somebody who reloaded the address of a form is told what it is."""
+    if refused.streaming or refused.content or request.method == "HEAD":
+        return refused
+    answer = problems.answer(request, 405, "method_not_allowed", "This address is not a page.")
+    answer["Allow"] = refused["Allow"]
+    return answer
 
 
 def _unavailable(request: HttpRequest, error: Exception) -> HttpResponse:
@@ -84,4 +94,6 @@ class SeatMiddleware:
             )
         except access.NotThere as error:
             raise Http404 from error
+        if request.seat.membership is not None:
+            members.note_active(request.seat.membership, now=timezone.now())
         logs.bind(organization=request.seat.organization.public_id)
