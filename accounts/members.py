@@ -308,6 +308,25 @@ def _take_over(invitation: Invitation, membership: Membership | None, source: tr
     return membership
 
 
+@transaction.atomic
+def appoint(membership: Membership, *, source: trail.Source, reason: str) -> Membership:
+    """Make a member the owner without an offer: the platform's way out when an owner cannot be reached any more."""
+    organization = _lock_organization(membership.organization)
+    member: Membership = Membership.objects.of(organization).select_related("user").get(pk=membership.pk)
+    if not member.user.is_active:
+        message = "Somebody who is switched off cannot own an organization."
+        raise MembersRefused(message)
+    owners = Membership.objects.of(organization).filter(role=Role.OWNER).exclude(pk=member.pk)
+    before = {"owners": list(owners.values_list("user__email", flat=True)), "role": member.role}
+    owners.update(role=Role.ADMIN)
+    member.role = Role.OWNER
+    member.save(update_fields=["role"])
+    after = {"owner": member.user.email}
+    trail.record("ownership.assigned", source=source, target=member, before=before, after=after, reason=reason)
+    access_changed.send(sender=Membership, organization=organization)
+    return member
+
+
 # --- Changing and leaving ---------------------------------------------------------------------------------------------
 
 

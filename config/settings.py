@@ -407,6 +407,7 @@ UNFOLD: dict[str, Any] = {
     "SHOW_HISTORY": True,
     "SHOW_VIEW_ON_SITE": False,
     "STYLES": ["desk.site.stylesheet"],
+    "SCRIPTS": ["desk.site.labels"],
     "DASHBOARD_CALLBACK": "desk.front.figures",
     "SIDEBAR": {"show_search": True, "command_search": True, "navigation": "desk.navigation.sidebar"},
     "COMMAND": {"search_models": True, "show_history": False},
