@@ -15,7 +15,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from itertools import count
 
-from django.db import DatabaseError, IntegrityError, connection, connections, transaction
+from django.db import DatabaseError, InterfaceError, OperationalError, connection, connections, transaction
 from django.db.models.functions import Now
 
 from billing import ledger
@@ -110,7 +110,7 @@ class Lease:
             while not self._stopping.wait(self.heartbeat_s):
                 try:
                     self.beat()
-                except DatabaseError:  # the database is away; the next beat says so again or succeeds
+                except (DatabaseError, InterfaceError):  # it is away; the next beat says so again or succeeds
                     log.exception("a heartbeat failed")
                     connections.close_all()
         finally:
@@ -149,7 +149,8 @@ def _open_holds(process_id: int, after: int) -> list[tuple[int, int]]:
 def _expire(holds: Sequence[tuple[int, int]]) -> int:
     """What a dead process knew and nobody acknowledged is the house's: the whole hold goes back.
 
-    A hold that cannot be ended (somebody wrote into the books) is left to the audit and keeps no others.
+    A hold that cannot be ended (somebody wrote into the books) is left to the audit and keeps no others, whatever it
+    is that it breaks; only a database that is away, or somebody in the way, stops the sweep until the next one.
     """
     try:
         with transaction.atomic():
@@ -159,7 +160,9 @@ def _expire(holds: Sequence[tuple[int, int]]) -> int:
                 for hold_id, organization_id in holds
             ]
             verdicts = ledger.apply(connection, releases, database_now())
-    except IntegrityError:
+    except (OperationalError, InterfaceError):
+        raise
+    except Exception:
         if len(holds) == 1:
             log.exception("hold %s cannot be ended", holds[0][0])
             return 0

@@ -11,6 +11,7 @@ from dashboard.views import front
 handler400 = "config.errors.bad_request"
 handler403 = "config.errors.forbidden"
 handler404 = "config.errors.not_found"
+handler429 = "config.errors.too_many"  # allauth's name for it
 handler500 = "config.errors.server_error"
 
 urlpatterns = [
