@@ -56,6 +56,10 @@ class AccountAdapter(DefaultAccountAdapter):
 
     def is_open_for_signup(self, request: TenantRequest) -> bool:
         """The storefront's policy; an invitation opens a shop that takes only invited people."""
+        if request.method == "GET":
+            note_arrival(request)  # campaigns lead straight here, too
+        if not request.storefront.is_open:
+            return False
         policy = request.storefront.sign_up_policy
         return policy == SignUpPolicy.OPEN or (policy == SignUpPolicy.INVITED and arrived_with(request) is not None)
 
@@ -143,7 +147,7 @@ def arrived_with(request: TenantRequest) -> Invitation | None:
 
 
 def welcome(request: TenantRequest, user: User) -> None:
-    """Give a new person a workspace, unless an invitation brought them to somebody else's."""
+    """Give a new person a workspace, unless an invitation brought them or nobody opens one here by themselves."""
     trail.record(
         "user.signed_up",
         source=trail.source_of(request),
@@ -151,7 +155,8 @@ def welcome(request: TenantRequest, user: User) -> None:
         storefront=request.storefront,
     )
     invitation = arrived_with(request)
-    if invitation is None or invitation.email != user.email.lower():
+    invited = invitation is not None and invitation.email == user.email.lower()
+    if not invited and organizations.may_open(request.storefront, user):
         organizations.create(
             storefront=request.storefront,
             owner=user,
@@ -167,6 +172,8 @@ class SocialAccountAdapter(DefaultSocialAccountAdapter):
         """The storefront's policy; where only invited people sign up, one of the proven mailboxes was invited."""
         if request.storefront.sign_up_policy != SignUpPolicy.INVITED:
             return AccountAdapter(request).is_open_for_signup(request)
+        if not request.storefront.is_open:
+            return False
         invitation = arrived_with(request)
         proven = {address.email.lower() for address in sociallogin.email_addresses if address.verified}
         return invitation is not None and invitation.email in proven

@@ -35,8 +35,8 @@ from billing.models.ledger import House, Kind
 from billing.operations import Credit, Granted, Release, Reserve, Rider, Settle, Withdraw
 from billing.pricing import Bucket, Charge, Circumstances, Line, Usage, charge
 from gateway.callid import first_id
-from gateway.calls import ATTEMPT_COLUMNS, CALL_COLUMNS
 from gateway.models import AIModel, Provider, Route
+from gateway.rows import ATTEMPT_COLUMNS, CALL_COLUMNS
 
 DAYS = 90
 NANO = 1_000_000_000

@@ -173,6 +173,7 @@ MIDDLEWARE = [
     "plumbing.requests.RequestMiddleware",
     "django.middleware.security.SecurityMiddleware",
     "whitenoise.middleware.WhiteNoiseMiddleware",
+    "config.health.ProbeMiddleware",
     "accounts.middleware.StorefrontMiddleware",
     "corsheaders.middleware.CorsMiddleware",
     "csp.middleware.CSPMiddleware",
@@ -265,6 +266,7 @@ CELERY_BEAT_SCHEDULE: dict[str, dict[str, Any]] = {
     "sweep holds of the dead": {"task": "billing.sweep_holds", "schedule": 10.0, "options": {"expires": 10}},
     "let grants lapse": {"task": "billing.lapse_grants", "schedule": 60.0, "options": {"expires": 60}},
     "make the months of calls ahead": {"task": "gateway.make_months", "schedule": crontab(hour="2", minute="10")},
+    "forget idempotency keys": {"task": "gateway.forget_claims", "schedule": 3600.0, "options": {"expires": 3600}},
     "roll up calls": {"task": "analytics.roll_up", "schedule": 60.0, "options": {"expires": 60}},
     "mend rollups": {"task": "analytics.mend_rollups", "schedule": crontab(hour="2", minute="40")},
     "look for alarms": {"task": "analytics.look_for_alarms", "schedule": 300.0, "options": {"expires": 300}},
@@ -341,7 +343,7 @@ ACCOUNT_RATE_LIMITS = {
     "signup": "20/m/ip",
     "reset_password": "20/m/ip,5/m/key",
     "reset_password_from_key": "20/m/ip",
-    "confirm_email": "1/10s/key",
+    "confirm_email": "1/10s/key,20/h/key",  # whoever signs up with somebody else's mailbox cannot flood it
     "change_password": "5/m/user",
     "manage_email": "10/m/user",
     "reauthenticate": "10/m/user",
@@ -363,6 +365,7 @@ SOCIALACCOUNT_PROVIDERS: dict[str, dict[str, Any]] = {
     if (client_id := env.str(f"{name.upper()}_CLIENT_ID", ""))
 }
 SIGN_IN_HOSTS = {"github": "https://github.com", "google": "https://accounts.google.com"}
+USERSESSIONS_ADAPTER = "accounts.acts.SessionsAdapter"
 USERSESSIONS_TRACK_ACTIVITY = True
 
 SESSION_ENGINE = "accounts.sessions"
@@ -412,6 +415,7 @@ UNFOLD: dict[str, Any] = {
     "SHOW_HISTORY": True,
     "SHOW_VIEW_ON_SITE": False,
     "STYLES": ["desk.site.stylesheet"],
+    "SCRIPTS": ["desk.site.labels"],
     "DASHBOARD_CALLBACK": "desk.front.figures",
     "SIDEBAR": {"show_search": True, "command_search": True, "navigation": "desk.navigation.sidebar"},
     "COMMAND": {"search_models": True, "show_history": False},

@@ -6,7 +6,7 @@ read first and everything else after it, so a change in between can only make a 
 """
 
 from collections import OrderedDict
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -33,6 +33,10 @@ MISTYPED = "This API key is not well-formed; a character may have been lost when
 UNKNOWN = "This API key is not known here, or it has ended."
 
 
+class ViewIsStale(Exception):
+    """A caller's view was read before something changed; read it again and come back."""
+
+
 @dataclass(frozen=True, slots=True)
 class Caller:
     """One key, ready to be judged."""
@@ -52,6 +56,7 @@ class Caller:
     allowed_networks: tuple[str, ...] = ()
     expires_at: datetime | None = None
     plays: bool = False  # its credit was bought in the payment sandbox
+    keeps_content: bool = False
 
 
 class Callers:
@@ -130,6 +135,17 @@ def load(secret: str, *, now: datetime) -> Caller:
     return _caller(key, key.organization, epoch)
 
 
+def epochs_of(organizations: Collection[int]) -> dict[int, int]:
+    """The epochs of these organizations, as they are now."""
+    return dict(Wallet.unscoped.filter(organization__in=organizations).values_list("organization", "epoch"))
+
+
+def still_allowed(key_ids: Collection[int], *, now: datetime) -> dict[int, bool]:
+    """Which of these keys may still be used, and whether their organizations may act; the others are not named."""
+    usable = ApiKey.unscoped.filter(keys.usable(now), pk__in=key_ids, created_by__is_active=True)
+    return {key: standing == Standing.ACTIVE for key, standing in usable.values_list("pk", "organization__standing")}
+
+
 def _caller(key: ApiKey, organization: Organization, epoch: int) -> Caller:
     member = Membership.objects.of(organization).filter(user=key.created_by_id).first()
     plan, modifiers = pricebook.terms_of(organization)
@@ -153,6 +169,7 @@ def _caller(key: ApiKey, organization: Organization, epoch: int) -> Caller:
         allowed_networks=tuple(key.allowed_networks),
         expires_at=key.expires_at,
         plays=topups.plays(organization),
+        keeps_content=organization.stores_content,
     )
 
 

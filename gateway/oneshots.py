@@ -15,7 +15,6 @@ from billing.pricing.cards import find
 from gateway import doorway, kinds
 from gateway.asking import Asking
 from gateway.callers import Caller, Callers, keep_play_money_in_the_sandbox
-from gateway.calls import End, OpenCall, Plea
 from gateway.catalog import Offer, Picture, Priced, Serving, Shelf
 from gateway.dialects import gemini, oneshot
 from gateway.dialects.neutral import Tally
@@ -25,8 +24,10 @@ from gateway.dialects.reading import reply_members
 from gateway.doorway import Asked, Front, Reply, Visitor
 from gateway.entrance import served
 from gateway.errors import InvalidRequest, ModelNotFound, TooLarge
+from gateway.fair_billing import Rule
 from gateway.metering import TOKENS_IN_A_PICTURE, Measured, estimate_text, partition
 from gateway.models.calls import CallState
+from gateway.records import End, OpenCall, Plea
 from gateway.relay import FILE_ELSEWHERE_BYTES, JSON, Corridor, max_cost, told_headers
 
 TOKENS = Bucket("input")
@@ -75,7 +76,7 @@ class OneShots:
             told = pass_reply(answer.body, model=call.plea.offer.slug)
             measured = _measured(_tally(answer.body), request, call.plea, counted)
         self._asking.worked(call, serving)
-        closed = await self._corridor.settle(call, End(CallState.DONE, 200, "used", measured=measured))
+        closed = await self._corridor.settle(call, End(CallState.DONE, 200, Rule.USED, measured=measured))
         return Reply(200, (JSON, *told_headers(call, closed)), told)
 
 

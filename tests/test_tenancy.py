@@ -55,6 +55,7 @@ PARAMETERS = {
     "payment_id": public("payment", "pay"),
     "storefront_id": Parameter(lambda things: str(things["organization"].storefront.public_id)),
     "method": plain("stripe"),
+    "call_id": Parameter(lambda things: str(things["call"].pk), lambda: "987654321"),
     # Django admin: rows by primary key, whatever their table.
     "object_id": Parameter(lambda things: str(things["organization"].pk), lambda: "987654321"),
     "content_type_id": plain("1"),
@@ -134,6 +135,7 @@ def things(organization, alice, bob):
         "membership": Membership.objects.of(organization).get(user=bob),
         "invitation": Invitation.objects.of(organization).get(),
         "key": key,
+        "call": factories.make_call(organization, model_asked=f"{CANARY} model"),
         "authenticator": Authenticator.objects.create(user=alice, type="webauthn", data={"name": f"{CANARY} passkey"}),
     }
 

@@ -2,6 +2,17 @@
 
 from gateway.models.calls import Attempt, Call, Departure
 from gateway.models.catalogue import AIModel, Route
+from gateway.models.claims import IdempotencyClaim, KeptAnswer
 from gateway.models.providers import Credential, Provider
 
-__all__ = ["AIModel", "Attempt", "Call", "Credential", "Departure", "Provider", "Route"]
+__all__ = [
+    "AIModel",
+    "Attempt",
+    "Call",
+    "Credential",
+    "Departure",
+    "IdempotencyClaim",
+    "KeptAnswer",
+    "Provider",
+    "Route",
+]
