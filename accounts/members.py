@@ -29,6 +29,7 @@ from plumbing.refusals import Refusal
 
 LIFETIME = timedelta(days=7)
 RESEND_PAUSE = timedelta(minutes=1)
+ACTIVE_NOTED_EVERY = timedelta(minutes=10)
 MOST_LETTERS_A_DAY = 100
 MOST_MEMBERS = 500
 
@@ -307,6 +308,25 @@ def _take_over(invitation: Invitation, membership: Membership | None, source: tr
     return membership
 
 
+@transaction.atomic
+def appoint(membership: Membership, *, source: trail.Source, reason: str) -> Membership:
+    """Make a member the owner without an offer: the platform's way out when an owner cannot be reached any more."""
+    organization = _lock_organization(membership.organization)
+    member: Membership = Membership.objects.of(organization).select_related("user").get(pk=membership.pk)
+    if not member.user.is_active:
+        message = "Somebody who is switched off cannot own an organization."
+        raise MembersRefused(message)
+    owners = Membership.objects.of(organization).filter(role=Role.OWNER).exclude(pk=member.pk)
+    before = {"owners": list(owners.values_list("user__email", flat=True)), "role": member.role}
+    owners.update(role=Role.ADMIN)
+    member.role = Role.OWNER
+    member.save(update_fields=["role"])
+    after = {"owner": member.user.email}
+    trail.record("ownership.assigned", source=source, target=member, before=before, after=after, reason=reason)
+    access_changed.send(sender=Membership, organization=organization)
+    return member
+
+
 # --- Changing and leaving ---------------------------------------------------------------------------------------------
 
 
@@ -384,6 +404,12 @@ def _keep_an_owner(member: Membership) -> None:
     if not others.exclude(pk=member.pk).exists():
         message = "The last owner stays; hand the organization over first."
         raise LastOwner(message)
+
+
+def note_active(membership: Membership, *, now: datetime) -> None:
+    """Remember when somebody was last here in person, to within ``ACTIVE_NOTED_EVERY``."""
+    if membership.last_active_at is None or now - membership.last_active_at >= ACTIVE_NOTED_EVERY:
+        Membership.objects.of(membership.organization).filter(pk=membership.pk).update(last_active_at=now)
 
 
 # --- Behind the lock --------------------------------------------------------------------------------------------------

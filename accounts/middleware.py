@@ -1,19 +1,28 @@
-"""Tells each Django request which storefront it is at, and (on an organization's pages) which seat its sender has."""
+"""Tells each Django request which storefront it is at, and (on an organization's pages) which seat its sender has.
+
+Promise: a host nobody owns is answered 421; while the database cannot be reached everybody hears so (503, and when to
+come back), whatever page they asked for.
+"""
 
 from collections.abc import Callable
 from typing import Any
 
+import structlog
 from django.core.exceptions import DisallowedHost
-from django.http import Http404, HttpResponse
+from django.db import InterfaceError, OperationalError
+from django.http import Http404, HttpRequest, HttpResponse
 from django.utils import timezone
 
-from accounts import access, impersonation
+from accounts import access, impersonation, members
 from accounts.models import User
 from accounts.requests import TenantRequest
 from plumbing import logs, problems
 
-# Probes and collectors come by address, not by name, and see nothing of any shop.
-HOSTLESS_PATHS = frozenset({"/health", "/ready", "/metrics"})
+log = structlog.get_logger(__name__)
+
+# What a driver says when the database is gone, refuses us, or gave up waiting.
+UNREACHABLE = (OperationalError, InterfaceError)
+RETRY_AFTER_S = 5
 
 
 class StorefrontMiddleware:
@@ -24,16 +33,37 @@ class StorefrontMiddleware:
 
     def __call__(self, request: TenantRequest) -> HttpResponse:
         host = request.META.get("HTTP_HOST", "")
-        if request.path in HOSTLESS_PATHS:
-            return self.get_response(request)
         try:
             request.get_host()  # nobody has a host that is not even well-formed, and views need not trip over it
             request.storefront = access.storefront_for(host)
         except (access.UnknownHost, DisallowedHost):
             return problems.answer(request, 421, "unknown_host", "No shop answers at this address.")
+        except UNREACHABLE as error:
+            return _unavailable(request, error)
         request.on_platform_host = access.is_platform_host(host)
         logs.bind(storefront=request.storefront.public_id)
-        return self.get_response(request)
+        response = self.get_response(request)
+        return _worded(request, response) if response.status_code == 405 else response
+
+    def process_exception(self, request: HttpRequest, error: Exception) -> HttpResponse | None:
+        """A view that lost the database half-way answers 503 as well; anything else stays a bug."""
+        return _unavailable(request, error) if isinstance(error, UNREACHABLE) else None
+
+
+def _worded(request: HttpRequest, refused: HttpResponse) -> HttpResponse:
+    """Django's answer to a wrong method is empty; somebody who reloaded the address of a form is told what it is."""
+    if refused.streaming or refused.content or request.method == "HEAD":
+        return refused
+    answer = problems.answer(request, 405, "method_not_allowed", "This address is not a page.")
+    answer["Allow"] = refused["Allow"]
+    return answer
+
+
+def _unavailable(request: HttpRequest, error: Exception) -> HttpResponse:
+    log.error("database_unavailable", error_class=type(error).__name__, error=str(error)[:300])
+    answer = problems.answer(request, 503, "unavailable", "We cannot reach our records just now. Nothing was changed.")
+    answer["Retry-After"] = str(RETRY_AFTER_S)
+    return answer
 
 
 class SeatMiddleware:
@@ -64,4 +94,6 @@ class SeatMiddleware:
             )
         except access.NotThere as error:
             raise Http404 from error
+        if request.seat.membership is not None:
+            members.note_active(request.seat.membership, now=timezone.now())
         logs.bind(organization=request.seat.organization.public_id)

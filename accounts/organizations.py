@@ -1,7 +1,8 @@
 """Workspaces: how one begins, and how its bounds and standing change.
 
 Promise: a workspace appears with its owner and whatever listens to ``organization_created`` in one transaction; every
-change is in the trail and announced; names are one line and zones exist.
+change is in the trail and announced; names are one line and zones exist. People are the same at all shops, so a shop's
+policy also decides who of them may open a workspace here: having signed up elsewhere is no way around it.
 """
 
 import zoneinfo
@@ -11,9 +12,10 @@ from django.core.exceptions import ValidationError
 from django.db import IntegrityError, transaction
 from django.utils.text import slugify
 
-from accounts import trail
-from accounts.models import Membership, Organization, Role, Storefront, User
+from accounts import access, trail
+from accounts.models import Membership, Organization, Role, SignUpPolicy, Storefront, User
 from accounts.models.organizations import Standing
+from accounts.operators import scope_of
 from accounts.signals import access_changed, organization_created
 from plumbing.identifiers import new_id
 from plumbing.refusals import Refusal
@@ -28,6 +30,32 @@ class TooManyWorkspaces(Refusal, ValueError):
     """Somebody owns as many workspaces as anyone may (409)."""
 
     code = "too_many_organizations"
+
+
+class NotOpen(Refusal, PermissionError):
+    """The shop opens no workspace for this person (403)."""
+
+    status = 403
+    code = "storefront_not_open"
+
+
+def may_open(storefront: Storefront, person: User) -> bool:
+    """Whether this person may open a workspace here: anyone where anyone signs up, else who belongs here already."""
+    if not storefront.is_open:
+        return False
+    if storefront.sign_up_policy == SignUpPolicy.OPEN or scope_of(person).may_see(storefront):
+        return True
+    return access.memberships_of(person, storefront).exists()
+
+
+def open_own(*, storefront: Storefront, person: User, name: str, source: trail.Source) -> Organization:
+    """Open a workspace because somebody asks for one, if this shop opens one for them."""
+    if not may_open(storefront, person):
+        message = (
+            f"{storefront.name} opens no new organizations for you; write to its support, or ask for an invitation."
+        )
+        raise NotOpen(message)
+    return create(storefront=storefront, owner=person, name=name, source=source)
 
 
 @transaction.atomic

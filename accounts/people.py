@@ -1,7 +1,8 @@
 """People as the platform's staff handle them: change what may be changed, and erase somebody who asks for it.
 
 Promise: nobody hands out a power they do not have (only superusers make operators, and never out of themselves);
-erasing keeps the books: every row stays, but the name, the mailbox, the ways to sign in and the keys are gone.
+erasing keeps the books: every row stays, but the name, the mailbox, the ways to sign in and the keys are gone. Nobody
+is erased out of an organization that others still work in and that would be left without an owner.
 """
 
 import zoneinfo
@@ -16,7 +17,8 @@ from django.core.exceptions import ValidationError
 from django.db import transaction
 
 from accounts import keys, trail
-from accounts.models import ApiKey, Invitation, Organization, StorefrontStaff, User
+from accounts.models import ApiKey, Invitation, Membership, Organization, Role, StorefrontStaff, User
+from accounts.models.organizations import Standing
 from accounts.operators import scope_of
 from accounts.signals import access_changed
 from plumbing.refusals import Refusal
@@ -64,6 +66,7 @@ def erase(user: User, *, by: User, now: datetime, source: trail.Source, reason: 
     _check(user, by=by)
     if by.pk == user.pk:
         raise PersonRefused("You cannot erase yourself; ask a colleague.")
+    _leave_no_orphans(user)
     for key in ApiKey.unscoped.filter(created_by=user, revoked_at__isnull=True):
         keys.revoke(key, now=now, source=source, reason="Its maker was erased.")
     _end_sessions(user)
@@ -79,6 +82,15 @@ def erase(user: User, *, by: User, now: datetime, source: trail.Source, reason: 
     user.save()
     trail.record("user.erased", source=source, target=user, reason=reason)
     _announce(user)
+
+
+def _leave_no_orphans(user: User) -> None:
+    """Refuse while somebody else would be left behind in an organization nobody owns."""
+    for owned in user.memberships.filter(role=Role.OWNER).exclude(organization__standing=Standing.CLOSED):
+        others = Membership.objects.of(owned.organization).filter(user__is_active=True).exclude(user=user)
+        if others.exists() and not others.filter(role=Role.OWNER).exists():
+            message = f"{owned.organization.name} has other members and no other owner; hand it over or close it first."
+            raise PersonRefused(message)
 
 
 def _clean_name(name: str) -> str:

@@ -11,6 +11,7 @@ from types import SimpleNamespace
 from typing import Any
 
 from allauth.account.adapter import DefaultAccountAdapter
+from allauth.account.models import EmailAddress
 from allauth.core.exceptions import ImmediateHttpResponse
 from allauth.socialaccount.adapter import DefaultSocialAccountAdapter
 from allauth.socialaccount.models import SocialApp
@@ -24,6 +25,7 @@ from django.utils import timezone
 from accounts import access, members, organizations, trail
 from accounts.models import Invitation, SignUpPolicy, Storefront, User
 from accounts.requests import TenantRequest
+from accounts.signals import mailbox_proven
 
 CAMPAIGN_FIELDS = ("utm_source", "utm_medium", "utm_campaign", "utm_term", "utm_content", "ref")
 LONGEST_MARK = 120
@@ -54,6 +56,10 @@ class AccountAdapter(DefaultAccountAdapter):
 
     def is_open_for_signup(self, request: TenantRequest) -> bool:
         """The storefront's policy; an invitation opens a shop that takes only invited people."""
+        if request.method == "GET":
+            note_arrival(request)  # campaigns lead straight here, too
+        if not request.storefront.is_open:
+            return False
         policy = request.storefront.sign_up_policy
         return policy == SignUpPolicy.OPEN or (policy == SignUpPolicy.INVITED and arrived_with(request) is not None)
 
@@ -79,6 +85,14 @@ class AccountAdapter(DefaultAccountAdapter):
             user.save()
             welcome(request, user)
         return user
+
+    @transaction.atomic
+    def confirm_email(self, request: TenantRequest, email_address: EmailAddress) -> bool:
+        """Somebody has shown that they read this mailbox; other rooms hear of it."""
+        confirmed = bool(super().confirm_email(request, email_address))
+        if confirmed:
+            _announce(request, email_address.user, email_address.email)
+        return confirmed
 
     def get_client_ip(self, request: TenantRequest) -> str:
         """The address that trusted proxies vouch for; rates and the list of sessions go by it."""
@@ -112,6 +126,10 @@ class AccountAdapter(DefaultAccountAdapter):
         super().send_mail(template_prefix, email, words)
 
 
+def _announce(request: TenantRequest, user: User, email: str) -> None:
+    mailbox_proven.send(sender=User, user=user, email=email, storefront=request.storefront)
+
+
 def _path_of(url: str) -> str:
     return "/" + url.partition("//")[2].partition("/")[2] if "//" in url else url
 
@@ -129,7 +147,7 @@ def arrived_with(request: TenantRequest) -> Invitation | None:
 
 
 def welcome(request: TenantRequest, user: User) -> None:
-    """Give a new person a workspace, unless an invitation brought them to somebody else's."""
+    """Give a new person a workspace, unless an invitation brought them or nobody opens one here by themselves."""
     trail.record(
         "user.signed_up",
         source=trail.source_of(request),
@@ -137,7 +155,8 @@ def welcome(request: TenantRequest, user: User) -> None:
         storefront=request.storefront,
     )
     invitation = arrived_with(request)
-    if invitation is None or invitation.email != user.email.lower():
+    invited = invitation is not None and invitation.email == user.email.lower()
+    if not invited and organizations.may_open(request.storefront, user):
         organizations.create(
             storefront=request.storefront,
             owner=user,
@@ -153,6 +172,8 @@ class SocialAccountAdapter(DefaultSocialAccountAdapter):
         """The storefront's policy; where only invited people sign up, one of the proven mailboxes was invited."""
         if request.storefront.sign_up_policy != SignUpPolicy.INVITED:
             return AccountAdapter(request).is_open_for_signup(request)
+        if not request.storefront.is_open:
+            return False
         invitation = arrived_with(request)
         proven = {address.email.lower() for address in sociallogin.email_addresses if address.verified}
         return invitation is not None and invitation.email in proven
@@ -179,4 +200,6 @@ class SocialAccountAdapter(DefaultSocialAccountAdapter):
         user.terms_accepted_at = timezone.now()
         user.save(update_fields=["acquisition", "terms_accepted_at"])
         welcome(request, user)
+        for address in EmailAddress.objects.filter(user=user, verified=True).order_by("-primary", "id")[:1]:
+            _announce(request, user, address.email)
         return user

@@ -4,7 +4,6 @@ Promise: every hold, charge, credit and refund goes through ``billing.ledger`` a
 the moment it would have happened, so the audit holds and receipts can be recomputed. The same seed makes the same days.
 """
 
-import json
 import math
 import random
 from collections.abc import Iterator
@@ -35,8 +34,9 @@ from billing.models.ledger import House, Kind
 from billing.operations import Credit, Granted, Release, Reserve, Rider, Settle, Withdraw
 from billing.pricing import Bucket, Charge, Circumstances, Line, Usage, charge
 from gateway.callid import first_id
-from gateway.calls import ATTEMPT_COLUMNS, CALL_COLUMNS
+from gateway.fair_billing import Rule
 from gateway.models import AIModel, Provider, Route
+from gateway.rows import ATTEMPT_COLUMNS, CALL_COLUMNS, DEPARTURE_COLUMNS
 
 DAYS = 90
 NANO = 1_000_000_000
@@ -283,7 +283,9 @@ class _Story:
             scene.number = first_id(scene.at) + self.sequence
             most = scene.priced.charge_nano * self.chance.choice((2, 3, 4))
             pk = scene.cast.organization.pk
-            reserves.append(Reserve(scene.number, pk, self.process, scene.cast.epoch, min(most, most // 4 + 1), most))
+            least = min(most, most // 4 + 1)
+            left = (_departure(scene),)
+            reserves.append(Reserve(scene.number, pk, self.process, scene.cast.epoch, least, most, riders=left))
         at = scenes[-1].at
         verdicts = ledger.apply(connection, self._with_epochs(reserves), at)
         ends: list[Any] = []
@@ -309,6 +311,7 @@ class _Story:
                 epochs[one.organization_id],
                 one.minimum_nano,
                 one.maximum_nano,
+                riders=one.riders,
             )
             for one in reserves
         ]
@@ -330,21 +333,39 @@ class _Story:
         source = "none" if scene.failed else "estimated" if state == "partial" else "reported"
         status, error = (502, "upstream_error") if scene.failed else (200, "")
         country = scene.cast.customer.country if chance.random() < 0.9 else chance.choice(("US", "DE", "IN", ""))
-        lines = json.dumps(usage.to_json())
+        lines = usage.to_json()
+        rule = {"failed": Rule.FAILED_FREE, "partial": Rule.DELIVERED_PART}.get(state, Rule.USED)
         one = scene.cast
         call = (
             *(scene.number, one.organization.pk, chance.choice(one.keys), one.user, scene.at, ended, state),
-            *("/v1/chat/completions", chance.random() < 0.6, scene.model[0], scene.model[0], scene.model[2]),
-            *(*scene.versions, json.dumps(made.circumstances.to_json()), lines, source),
-            *("" if not scene.failed else "failed_free", usage.input_tokens, _sum(usage, cache="read"), output),
+            *("chat", chance.random() < 0.6, scene.model[0], scene.model[0], scene.model[2]),
+            *(*scene.versions, made.circumstances.to_json(), lines, source),
+            *(rule.value, usage.input_tokens, _sum(usage, cache="read"), output),
             *(_sum(usage, modality="reasoning"), scene.held, made.charge_nano, made.cost_nano, latency),
             *(None if scene.failed else first_byte, status, error, "" if scene.failed else "stop", country, "", ""),
         )
         attempt = (
-            *(scene.number + 1, scene.number, one.organization.pk, 1, scene.model[2], None, scene.model[0], scene.at),
-            *(status, error, lines, made.cost_nano, None if scene.failed else first_byte, latency, ""),
+            *(scene.number, scene.number, one.organization.pk, 1, scene.model[2], None, scene.model[0], scene.at),
+            *(status, error, lines, scene.versions[1], made.cost_nano, False),
+            *(None if scene.failed else first_byte, latency, ""),
         )
         return Rider("gateway_call", CALL_COLUMNS, [call]), Rider("gateway_attempt", ATTEMPT_COLUMNS, [attempt])
+
+
+def _departure(scene: _Scene) -> Rider:
+    """What is written down before anything leaves; its key is not told, the call's is."""
+    row = (
+        scene.number,
+        scene.number,
+        scene.cast.organization.pk,
+        None,
+        1,
+        scene.model[0],
+        scene.model[2],
+        "chat",
+        scene.at,
+    )
+    return Rider("gateway_departure", DEPARTURE_COLUMNS, [row])
 
 
 def _sum(usage: Usage, *, cache: str = "", modality: str = "") -> int:

@@ -202,19 +202,23 @@ def _statements(asked: Load, first: int, process: int) -> list[str]:
             " usage_source, billing_rule, input_tokens, cached_tokens, output_tokens, reasoning_tokens, hold_nano,"
             " price_nano, cost_nano, latency_ms, first_byte_ms, status, error, finish, country, label, request_id)"
             f" SELECT m.id, m.organization, m.organization * 10 + m.n / 2 % 2, m.organization, {at}, {late},"
-            " CASE WHEN m.failed THEN 'failed' ELSE 'done' END, '/v1/chat/completions', m.n % 2 = 0, t.model, t.model,"
+            " CASE WHEN m.failed THEN 'failed' ELSE 'done' END, 'chat', m.n % 2 = 0, t.model, t.model,"
             " t.provider, t.plan, t.card, '{}', CASE WHEN m.failed THEN '[]' ELSE t.usage END, CASE WHEN m.failed THEN"
-            " 'none' ELSE 'reported' END, '', CASE WHEN m.failed THEN 0 ELSE t.fresh END, CASE WHEN m.failed THEN 0"
+            " 'none' ELSE 'reported' END, CASE WHEN m.failed THEN 'failed_free' ELSE 'used' END, CASE WHEN m.failed THEN 0 ELSE t.fresh END, CASE WHEN m.failed THEN 0"
             " ELSE t.cached END, CASE WHEN m.failed THEN 0 ELSE t.output END, 0, t.price * 2, CASE WHEN m.failed THEN 0 ELSE"
             " t.price END, CASE WHEN m.failed THEN 0 ELSE t.cost END, m.latency, m.latency / 4, CASE WHEN m.failed THEN"
             f" 502 ELSE 200 END, CASE WHEN m.failed THEN 'upstream_error' ELSE '' END, '',"
             f" ({countries})[1 + m.organization % {len(COUNTRIES)}], '', '' {source}"
         ),
         (
+            "INSERT INTO gateway_departure (id, call_id, organization_id, number, model, provider, endpoint, leaves_at)"
+            f" SELECT m.id, m.id, m.organization, 1, t.model, t.provider, 'chat', {at} {source}"
+        ),
+        (
             "INSERT INTO gateway_attempt (id, call_id, organization_id, number, provider, credential_id,"
-            " upstream_model, started_at, status, error, usage, cost_nano, first_byte_ms, latency_ms, upstream_request_id) SELECT m.id,"
+            " upstream_model, started_at, status, error, usage, card_version_id, cost_nano, first_byte_ms, latency_ms, upstream_request_id) SELECT m.id,"
             f" m.id, m.organization, 1, t.provider, NULL, t.model, {at}, CASE WHEN m.failed THEN 502 ELSE 200 END, '',"
-            " CASE WHEN m.failed THEN '[]' ELSE t.usage END, CASE WHEN m.failed THEN 0 ELSE t.cost END, m.latency / 4,"
+            " CASE WHEN m.failed THEN '[]' ELSE t.usage END, t.card, CASE WHEN m.failed THEN 0 ELSE t.cost END, m.latency / 4,"
             f" m.latency, '' {source}"
         ),
     ]

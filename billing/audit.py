@@ -10,16 +10,16 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import datetime
+from itertools import islice
 from typing import Any
 
-from django.db import DatabaseError, connection
+from django.db import DatabaseError, connection, transaction
 
-from billing.audit_checks import CHECKS, GUARDS, WORDS, Check
+from billing import audit_guards
+from billing.audit_checks import CHECKS, WORDS, Check
 from billing.models import AuditCheckpoint
-from billing.models.guards import SQLITE
 
 MOST_FINDINGS = 100  # per check; whoever has that many has seen enough
-GUARDED = ("billing_transfer", "billing_holdline")
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,17 +65,16 @@ def run(*, full: bool = True) -> Report:
     """Look at the books."""
     started_at = time.perf_counter()
     since = 0 if full else _last_clean()
-    with _reading():
-        last, many = _rows("SELECT coalesce(max(id), 0), count(*) FROM billing_transfer t WHERE t.id > %s", [since])[0]
-        report = Report(since=since, last_transfer_id=max(last, since), transfers=many)
-        report.findings += _guards()
-        for check in CHECKS:
-            if full or check.new != "never":
-                report.findings += _ask(check, since)
-                report.checks += 1
-        for name, registered in _registered.items():
-            report.findings += _ask_registered(name, registered, since)
+    last, many = _rows(f"SELECT coalesce(max(id), 0), count(*) FROM billing_transfer t WHERE t.id > {since}")[0]
+    report = Report(since=since, last_transfer_id=max(last, since), transfers=many)
+    report.findings += _guards()
+    for check in CHECKS:
+        if full or check.new != "never":
+            report.findings += _ask(check, since)
             report.checks += 1
+    for registered in _registered.values():
+        report.findings += _ask_registered(registered, since)
+        report.checks += 1
     report.seconds = time.perf_counter() - started_at
     return report
 
@@ -102,7 +101,7 @@ def _ask(check: Check, since: int) -> list[Finding]:
     # Placeholders are filled in order, never from data; a per cent sign would be one for the driver.
     sql = check.sql.format(new=new, transfers=orgs if since else "", **WORDS[connection.vendor])
     try:
-        rows = _rows(f"{sql} LIMIT {MOST_FINDINGS}", None)
+        rows = _rows(f"{sql} LIMIT {MOST_FINDINGS}")
     except DatabaseError as error:  # sums that overflow, for one: nothing sane makes them
         return [Finding(check.invariant, check.name, check.table, None, None, f"could not be computed: {error}")]
     return [
@@ -111,48 +110,54 @@ def _ask(check: Check, since: int) -> list[Finding]:
     ]
 
 
-def _ask_registered(name: str, check: RegisteredCheck, since: int) -> list[Finding]:
-    found = []
-    for finding in check(since):
-        found.append(finding)
-        if len(found) == MOST_FINDINGS:
-            break
-    return found
+def _ask_registered(check: RegisteredCheck, since: int) -> list[Finding]:
+    with _reading():
+        return list(islice(check(since), MOST_FINDINGS))
 
 
 def _guards() -> list[Finding]:
-    """The database still refuses by itself what it refused when it was made."""
-    there = {name for (name,) in _rows(GUARDS[connection.vendor], None)}
-    events = ("update", "delete", "truncate") if connection.vendor == "postgresql" else ("update", "delete")
-    wanted = {*SQLITE, *(f"{table}_no_{event}" for table in GUARDED for event in events)}
-    return [
-        Finding("I2", "the database guards its rows", "trigger", None, None, f"{name} is missing or off")
-        for name in sorted(wanted - there)
-    ]
+    with _reading():
+        gone = audit_guards.missing()
+    return [Finding("I2", "the database guards its rows", "guard", None, None, words) for words in gone]
 
 
-def _rows(sql: str, parameters: list[Any] | None) -> list[Any]:
+def _rows(sql: str) -> list[Any]:
+    with _reading():
+        return _fetched(sql)
+
+
+def _fetched(sql: str) -> list[Any]:
     with connection.cursor() as cursor:
-        cursor.execute(sql, parameters)
+        cursor.execute(sql)
         found: list[Any] = cursor.fetchall()
         return found
 
 
+def rows(sql: str) -> list[Any]:
+    """The answer to a registered check's question, bounded like all others; it is asked inside that check's reading."""
+    return _fetched(f"{sql} LIMIT {MOST_FINDINGS}")
+
+
 @contextmanager
 def _reading() -> Iterator[None]:
-    """The database itself sees to it that nothing is written meanwhile by us."""
-    on, off = (
-        ("PRAGMA query_only = ON", "PRAGMA query_only = OFF")
-        if connection.vendor == "sqlite"
-        else ("SET default_transaction_read_only = on", "SET default_transaction_read_only = off")
-    )
+    """The database itself sees to it that nothing is written meanwhile by us.
+
+    On PostgreSQL for one transaction, which is rolled back, so that it ends with it wherever that ran: behind a pooler
+    a setting of the session would meet somebody else. On SQLite a transaction would keep every writer out.
+    """
+    if connection.vendor == "postgresql":
+        with transaction.atomic(), connection.cursor() as cursor:
+            cursor.execute("SET LOCAL transaction_read_only = on")
+            yield
+            transaction.set_rollback(True)
+        return
     with connection.cursor() as cursor:
-        cursor.execute(on)
+        cursor.execute("PRAGMA query_only = ON")
     try:
         yield
     finally:
         with connection.cursor() as cursor:
-            cursor.execute(off)
+            cursor.execute("PRAGMA query_only = OFF")
 
 
-__all__ = ["Finding", "Report", "checkpoint", "register", "run"]
+__all__ = ["Finding", "Report", "checkpoint", "register", "rows", "run"]

@@ -8,6 +8,8 @@ was being settled meanwhile; the answer is bounded, and nothing is loaded but wh
 
 from dataclasses import dataclass
 
+from billing.models.ledger import HOUSE_IDS, PRIORITIES
+
 DEAD_FOR_S = 300  # the sweep runs every few seconds; whoever is still there after minutes was forgotten
 
 
@@ -83,7 +85,8 @@ SELECT t.debit_id, t.id FROM billing_transfer t
 LEFT JOIN billing_hold h ON h.id = t.hold_id
 LEFT JOIN billing_account d ON d.id = t.debit_id LEFT JOIN billing_account c ON c.id = t.credit_id
 WHERE (t.hold_id IS NULL AND t.code IN ('usage', 'late_usage', 'unrecovered')
-    OR t.hold_id IS NOT NULL AND (h.id IS NULL OR h.organization_id <> t.organization_id OR c.kind <> 'revenue'
+    OR t.hold_id IS NOT NULL AND (h.id IS NULL OR t.organization_id IS NULL
+    OR h.organization_id <> t.organization_id OR c.kind <> 'revenue'
     OR (t.code = 'unrecovered') <> (d.kind = 'unrecovered_usage')
     OR (t.code = 'late_usage') <> (t.code <> 'unrecovered' AND h.outcome <> 'settled')
     OR t.code NOT IN ('usage', 'late_usage', 'unrecovered'))) {new}
@@ -99,8 +102,9 @@ WHERE (h.held_nano < 0 OR h.charged_nano < 0 OR h.unrecovered_nano < 0
     OR (h.outcome IS NOT NULL AND h.outcome NOT IN ('settled', 'released', 'expired'))) {new}
 """
 FORGOTTEN = """
-SELECT NULL, h.id, p.name FROM billing_hold h JOIN billing_processlease p ON p.id = h.process_id
-WHERE h.outcome IS NULL AND coalesce(p.ended_at, p.heartbeat_at) < {dead_before}
+SELECT NULL, h.id, coalesce(p.name, 'nobody') FROM billing_hold h
+LEFT JOIN billing_processlease p ON p.id = h.process_id
+WHERE h.outcome IS NULL AND (p.id IS NULL OR coalesce(p.ended_at, p.heartbeat_at) < {dead_before})
 """
 COUNTERS_HELD = """
 SELECT NULL, k.id, k.held, coalesce(s.held, 0) FROM billing_capcounter k
@@ -125,17 +129,19 @@ WHERE NOT EXISTS (
 ) {new}
 """
 REVERSED = """
-SELECT o.credit_id, o.id, o.amount, r.total FROM (
+SELECT o.credit_id, r.reverses_id, o.amount, r.total FROM (
     SELECT t.reverses_id, sum(t.amount) AS total, count(*) AS many, min(t.organization_id) AS low,
         max(t.organization_id) AS high
     FROM billing_transfer t WHERE t.reverses_id IS NOT NULL GROUP BY t.reverses_id
-) AS r JOIN billing_transfer o ON o.id = r.reverses_id
-WHERE r.total > o.amount OR o.organization_id IS NULL OR r.low <> o.organization_id OR r.high <> o.organization_id
+) AS r LEFT JOIN billing_transfer o ON o.id = r.reverses_id LEFT JOIN billing_account k ON k.id = o.credit_id
+WHERE o.id IS NULL OR k.kind <> 'paid' OR r.total > o.amount
+    OR o.organization_id IS NULL OR r.low <> o.organization_id OR r.high <> o.organization_id
 """
 GIFT_TO_CASH = """
 SELECT d.id, t.id, d.kind, c.kind FROM billing_transfer t
 JOIN billing_account d ON d.id = t.debit_id JOIN billing_account c ON c.id = t.credit_id
-WHERE d.organization_id IS NOT NULL AND d.kind NOT IN ('paid', 'debt') AND c.kind IN ('payments', 'paid', 'debt') {new}
+WHERE (d.organization_id IS NOT NULL AND d.kind NOT IN ('paid', 'debt') AND c.kind IN ('payments', 'paid', 'debt')
+    OR d.kind IN ('promotions', 'expired_grants') AND c.kind = 'paid') {new}
 """
 WALLETS = """
 SELECT min(a.id), coalesce(w.organization_id, a.organization_id)
@@ -145,6 +151,19 @@ GROUP BY a.organization_id, w.organization_id
 HAVING w.organization_id IS NULL OR sum(CASE WHEN a.kind IN ('paid', 'debt') THEN 1 ELSE 0 END) <> 2
     OR (sum(CASE WHEN a.kind = 'debt' THEN a.posted ELSE 0 END) > 0
         AND sum(CASE WHEN a.kind = 'paid' THEN a.posted - a.held ELSE 0 END) > 0)
+"""
+TURN = """
+SELECT a.id, a.id, a.kind, a.priority FROM billing_account a
+WHERE a.organization_id IS NOT NULL AND (a.kind <> 'debt' AND a.priority <> CASE a.kind {turns} END
+    OR a.kind IN ('paid', 'debt') AND (a.expires_at IS NOT NULL OR a.unit <> 'nano_usd'))
+"""
+HOUSE = """
+SELECT a.id, a.id, a.kind FROM billing_account a WHERE a.id <= {house}
+    AND (a.organization_id IS NOT NULL OR a.unit <> 'nano_usd' OR a.kind <> CASE a.id {kinds} END)
+"""
+SCOPE = """
+SELECT NULL, k.id, k.scope_id FROM billing_capcounter k
+WHERE k.scope_kind = 'organization' AND k.scope_id <> k.organization_id
 """
 STANDING = """
 SELECT NULL, w.organization_id, o.standing FROM billing_wallet w
@@ -209,26 +228,32 @@ CHECKS = (
     Check("I9", "reversals never exceed what they reverse", "transfer", "moved {}, reversed {}", REVERSED),
     Check("I9", "gifts never become cash", "transfer", "from {} to {}", GIFT_TO_CASH, NEW_TRANSFERS),
     Check("I3", "a wallet has its accounts, and pays its debt first", "wallet", "", WALLETS),
+    Check("I4", "accounts burn in their turn, and only grants expire", "account", "{} in place {}", TURN),
+    Check("I1", "the house's accounts are where charges look for them", "account", "is {}", HOUSE),
+    Check("I4", "an organization's cap counts for itself", "capcounter", "counts for {}", SCOPE),
     Check("I13", "wallets know who is suspended", "wallet", "the standing is {}", STANDING),
 )
 
+OURS = {
+    "turns": " ".join(f"WHEN '{kind}' THEN {place}" for kind, place in PRIORITIES.items()),
+    "house": str(len(HOUSE_IDS)),
+    "kinds": " ".join(f"WHEN {place} THEN '{kind}'" for kind, place in HOUSE_IDS.items()),
+}
 WORDS = {
-    "sqlite": {
+    "sqlite": OURS
+    | {
         "each_cap": "json_each(h.caps) AS cap",
         "counter_id": "json_extract(cap.value, '$[0]')",
         "dead_before": f"strftime('%Y-%m-%d %H:%M:%f', 'now', '-{DEAD_FOR_S} seconds')",
         "window_differs": "k.window_start <> CASE k.\"window\" WHEN 'day' THEN date(h.created_at)"
         " WHEN 'month' THEN date(h.created_at, 'start of month') ELSE '2000-01-01' END",
     },
-    "postgresql": {
+    "postgresql": OURS
+    | {
         "each_cap": "jsonb_array_elements(h.caps) AS cap",
         "counter_id": "(cap ->> 0)::bigint",
         "dead_before": f"clock_timestamp() - interval '{DEAD_FOR_S} seconds'",
         "window_differs": "k.window_start <> CASE k.\"window\" WHEN 'day' THEN (h.created_at AT TIME ZONE 'UTC')::date"
         " WHEN 'month' THEN date_trunc('month', h.created_at AT TIME ZONE 'UTC')::date ELSE date '2000-01-01' END",
     },
-}
-GUARDS = {
-    "sqlite": "SELECT name FROM sqlite_master WHERE type = 'trigger'",
-    "postgresql": "SELECT tgname FROM pg_trigger WHERE NOT tgisinternal AND tgenabled = 'O'",
 }

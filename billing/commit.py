@@ -149,7 +149,9 @@ class Committer:
 
     def _give_back(self, operation: Reserve) -> None:
         """Beyond the bound of the queue and while stopping: it frees, and must not be refused. The lock is held."""
-        self._waiting.append(_Waiter(Release(operation.hold_id, operation.organization_id), None, None))
+        riders = operation.if_abandoned() if operation.if_abandoned else ()
+        release = Release(operation.hold_id, operation.organization_id, riders=riders)
+        self._waiting.append(_Waiter(release, None, None))
         self._wake.notify()
 
     def _try_again(self, waiter: _Waiter) -> None:

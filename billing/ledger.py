@@ -71,7 +71,7 @@ def apply(connection: BaseDatabaseWrapper, operations: Sequence[Operation], now:
             operation = operations[place]
             verdict = verdicts[place] = RULES[type(operation)](page, operation)
             if isinstance(verdict, DONE) and not verdict.repeated and not isinstance(operation, Lapse):
-                page.carry(operation.riders)
+                page.carry(operation.riders, perhaps_there=_leaves_no_trace(operation, verdict))
         page.write()
     return [verdicts[place] for place in range(len(operations))]
 
@@ -89,6 +89,11 @@ def _order(operations: Sequence[Operation]) -> list[int]:
         return isinstance(operation, (Reserve, Extend))
 
     return sorted(range(len(operations)), key=takes)
+
+
+def _leaves_no_trace(operation: Operation, verdict: Verdict) -> bool:
+    """An extension that got nothing has no line by which its repetition could be known."""
+    return isinstance(operation, Extend) and verdict == Granted(0)
 
 
 # --- Arithmetic -------------------------------------------------------------------------------------------------------

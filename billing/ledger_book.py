@@ -153,7 +153,7 @@ class Page:
         self.settled_late: list[Hold] = []
         self.new_lines: list[tuple[Any, ...]] = []
         self.transfers: list[tuple[Any, ...]] = []
-        self.riders: dict[tuple[str, tuple[str, ...]], list[tuple[Any, ...]]] = {}
+        self.riders: dict[tuple[str, tuple[str, ...], bool], list[tuple[Any, ...]]] = {}
 
     def __enter__(self) -> Self:
         return self
@@ -342,10 +342,10 @@ class Page:
             )
         )
 
-    def carry(self, riders: Sequence[Rider]) -> None:
-        """Take somebody else's rows along."""
+    def carry(self, riders: Sequence[Rider], *, perhaps_there: bool) -> None:
+        """Take somebody else's rows along; those that may be there already are kept once, by their own key."""
         for table, columns, rows in riders:
-            self.riders.setdefault((table, columns), []).extend(rows)
+            self.riders.setdefault((table, columns, perhaps_there), []).extend(rows)
 
     # --- Writing ------------------------------------------------------------------------------------------------------
 
@@ -373,8 +373,9 @@ class Page:
             ledger_tables.SETTLED_LATE, [(hold.id, hold.charged, hold.unrecovered) for hold in self.settled_late]
         )
         self._insert(ledger_tables.TRANSFERS, self.transfers)
-        for (table, columns), rows in self.riders.items():
-            self.engine.ride(self.cursor, self.connection, Rider(table, columns, ()), rows)
+        for (table, columns, perhaps_there), rows in self.riders.items():
+            rider = Rider(table, columns, ())
+            self.engine.ride(self.cursor, self.connection, rider, rows, perhaps_there=perhaps_there)
 
     def _insert(self, table: Table, rows: Sequence[tuple[Any, ...]]) -> None:
         if rows:

@@ -98,10 +98,18 @@ def change(cursor: Any, change: Change, rows: Sequence[tuple[Any, ...]], now: da
     return int(cursor.rowcount)
 
 
-def ride(cursor: Any, connection: BaseDatabaseWrapper, rider: Rider, rows: Sequence[tuple[Any, ...]]) -> None:
+def ride(
+    cursor: Any,
+    connection: BaseDatabaseWrapper,
+    rider: Rider,
+    rows: Sequence[tuple[Any, ...]],
+    *,
+    perhaps_there: bool = False,
+) -> None:
     """Insert somebody else's rows; the table itself says what its columns hold."""
     objects = [dict(zip(rider.columns, row, strict=True)) for row in rows]
-    cursor.execute(_ride(rider.table, rider.columns), [json.dumps(objects, default=_plain)])
+    statement = _ride(rider.table, rider.columns) + (" ON CONFLICT DO NOTHING" if perhaps_there else "")
+    cursor.execute(statement, [json.dumps(objects, default=_plain)])
 
 
 def _plain(value: Any) -> str:

@@ -85,13 +85,21 @@ def _change(change: Change) -> str:
     return f"UPDATE {change.table} SET {sets} WHERE id = ?{guards}"
 
 
-def ride(cursor: Any, connection: BaseDatabaseWrapper, rider: Rider, rows: Sequence[tuple[Any, ...]]) -> None:
+def ride(
+    cursor: Any,
+    connection: BaseDatabaseWrapper,
+    rider: Rider,
+    rows: Sequence[tuple[Any, ...]],
+    *,
+    perhaps_there: bool = False,
+) -> None:
     """Insert somebody else's rows."""
     quote = connection.ops.quote_name
     columns = ", ".join(quote(name) for name in rider.columns)
     marks = ", ".join("?" * len(rider.columns))
     cursor.executemany(
-        f"INSERT INTO {quote(rider.table)} ({columns}) VALUES ({marks})",
+        f"INSERT INTO {quote(rider.table)} ({columns}) VALUES ({marks})"
+        + (" ON CONFLICT DO NOTHING" if perhaps_there else ""),
         [tuple(map(_plain, row)) for row in rows],
     )
 

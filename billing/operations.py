@@ -5,7 +5,7 @@ the middle of a batch. Amounts named ``*_nano`` are integer nano-USD.
 """
 
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
@@ -16,6 +16,7 @@ from billing.models.ledger import NANO_USD, PRIORITIES, House, Kind, Outcome, Wi
 
 LARGEST_ID = 2**63 - 1
 SURROGATE = re.compile("[\ud800-\udfff]")
+WINDOWS = tuple(Window.values)
 
 
 class BadOperation(ValueError):
@@ -71,6 +72,30 @@ def _told(operation: "Settle | Credit | Withdraw | Post") -> None:
             _named(name, value, longest)
 
 
+def _ids(operation: "HoldOperation | Credit | Withdraw | Lapse") -> None:
+    """A number that no row can have would fail its whole batch on one engine and find nothing on the other."""
+    for name in ("hold_id", "organization_id", "process_id", "account_id"):
+        if hasattr(operation, name):
+            _whole(name, getattr(operation, name), least=1, most=LARGEST_ID)
+
+
+def _check_caps(caps: Sequence[Cap]) -> None:
+    for scope_kind, scope_id, window, limit_nano in caps:
+        _named("scope_kind", scope_kind, 16)
+        _whole("scope_id", scope_id, most=LARGEST_ID)
+        _known("window", window, WINDOWS)
+        _whole("limit_nano", limit_nano)
+    if len({cap[:3] for cap in caps}) != len(caps):
+        raise BadOperation("a hold counts once in each of its caps; of two limits for one, name the lower")
+
+
+def _house(name: str, kind: str) -> None:
+    _named(name, kind, 20)
+    if kind in Kind.values:
+        message = f"{name} must be an account of the house, not a customer's {kind!r}"
+        raise BadOperation(message)
+
+
 def _check_tokens(tokens: Sequence[Tokens]) -> None:
     for unit, amount in tokens:
         _named("unit", unit, 80)
@@ -84,7 +109,10 @@ def _check_tokens(tokens: Sequence[Tokens]) -> None:
 
 @dataclass(frozen=True, slots=True)
 class Reserve:
-    """Hold between ``minimum_nano`` and ``maximum_nano`` of an organization's means, as far as balance and caps go."""
+    """Hold between ``minimum_nano`` and ``maximum_nano`` of an organization's means, as far as balance and caps go.
+
+    ``if_abandoned`` says what rides with the release when whoever asked is gone before the answer.
+    """
 
     hold_id: int
     organization_id: int
@@ -95,14 +123,15 @@ class Reserve:
     tokens: tuple[Tokens, ...] = ()
     caps: tuple[Cap, ...] = ()
     riders: tuple[Rider, ...] = ()
+    if_abandoned: Callable[[], tuple[Rider, ...]] | None = field(default=None, compare=False, repr=False)
 
     def __post_init__(self) -> None:
-        _whole("hold_id", self.hold_id, least=1, most=LARGEST_ID)
+        _ids(self)
+        _whole("epoch", self.epoch, most=LARGEST_ID)
         _whole("maximum_nano", self.maximum_nano)
         _whole("minimum_nano", self.minimum_nano, most=self.maximum_nano)
-        for cap in self.caps:
-            _whole("limit_nano", cap.limit_nano)
-            _known("window", cap.window, Window.values)
+        if self.caps:
+            _check_caps(self.caps)
         if self.tokens:
             _check_tokens(self.tokens)
 
@@ -120,6 +149,7 @@ class Extend:
     riders: tuple[Rider, ...] = ()
 
     def __post_init__(self) -> None:
+        _ids(self)
         _whole("step", self.step, least=1, most=32_000)
         _whole("maximum_nano", self.maximum_nano)
         _whole("minimum_nano", self.minimum_nano, most=self.maximum_nano)
@@ -144,6 +174,7 @@ class Settle:
     riders: tuple[Rider, ...] = ()
 
     def __post_init__(self) -> None:
+        _ids(self)
         _whole("charge_nano", self.charge_nano)
         if self.tokens:
             _check_tokens(self.tokens)
@@ -161,6 +192,7 @@ class Release:
     riders: tuple[Rider, ...] = ()
 
     def __post_init__(self) -> None:
+        _ids(self)
         _known("outcome", self.outcome, (Outcome.RELEASED, Outcome.EXPIRED))
 
 
@@ -187,11 +219,13 @@ class Credit:
     riders: tuple[Rider, ...] = ()
 
     def __post_init__(self) -> None:
+        _ids(self)
         _named("uid", self.uid, 100)
         _whole("amount", self.amount, least=1)
         _known("kind", self.kind, tuple(PRIORITIES))
         _named("unit", self.unit, 80)
         _named("code", self.code, 32)
+        _house("source", self.source)
         _told(self)
         if self.unit == NANO_USD and self.value_nano not in {None, self.amount}:
             raise BadOperation("money is worth what it is")
@@ -199,6 +233,8 @@ class Credit:
             _whole("value_nano", -1 if self.value_nano is None else self.value_nano)
         if self.kind == Kind.PAID and (self.unit != NANO_USD or self.expires_at is not None):
             raise BadOperation("paid credit is money and does not expire")
+        if self.kind == Kind.PAID and self.source == House.PROMOTIONS:
+            raise BadOperation("what was given away is a gift and never becomes cash")
 
 
 @dataclass(frozen=True, slots=True)
@@ -220,9 +256,11 @@ class Withdraw:
     riders: tuple[Rider, ...] = ()
 
     def __post_init__(self) -> None:
+        _ids(self)
         _named("uid", self.uid, 100)
         _whole("amount", self.amount, least=1)
         _named("code", self.code, 32)
+        _house("to", self.to)
         _told(self)
 
 
@@ -232,6 +270,9 @@ class Lapse:
 
     account_id: int
     organization_id: int
+
+    def __post_init__(self) -> None:
+        _ids(self)
 
 
 @dataclass(frozen=True, slots=True)
@@ -252,10 +293,11 @@ class Post:
         _named("uid", self.uid, 100)
         _whole("amount", self.amount, least=1)
         _named("code", self.code, 32)
-        _named("debit", self.debit, 20)
-        _named("credit", self.credit, 20)
+        _house("debit", self.debit)
+        _house("credit", self.credit)
+        _named("unit", self.unit, 80)
         _told(self)
-        if self.debit == self.credit or {self.debit, self.credit} & set(Kind.values):
+        if self.debit == self.credit:
             raise BadOperation("a posting is between two different accounts of the house")
 
 

@@ -1,4 +1,7 @@
-"""What the ledger does by itself: sweep holds of the dead, let grants lapse, prove the books. Each may run twice."""
+"""What billing does by itself: sweep holds of the dead, let grants lapse, prove the books, recharge, reconcile.
+
+Each task may run twice.
+"""
 
 import logging
 from typing import Any
@@ -6,7 +9,7 @@ from typing import Any
 from celery import shared_task
 from django.utils import timezone
 
-from billing import audit, leases, wallets
+from billing import audit, leases, recharging, reconciler, wallets
 
 log = logging.getLogger(__name__)
 
@@ -31,3 +34,15 @@ def prove_books(*, full: bool = False, **_: Any) -> int:
     for finding in report.findings:
         log.error("audit: %s", finding)
     return len(report.findings)
+
+
+@shared_task(name="billing.recharge_due")
+def recharge_due(**_: Any) -> int:
+    """Buy the next credit for whoever asked for that and is running low."""
+    return recharging.sweep(now=timezone.now())
+
+
+@shared_task(name="billing.reconcile_payments")
+def reconcile_payments(**_: Any) -> int:
+    """Find what webhooks missed."""
+    return reconciler.run(now=timezone.now()).missed

@@ -6,6 +6,8 @@ from django.http import HttpRequest, HttpResponse
 
 from plumbing import problems
 
+RETRY_AFTER_S = 60
+
 
 def bad_request(request: HttpRequest, exception: Any = None) -> HttpResponse:
     """400."""
@@ -27,6 +29,13 @@ def csrf_failure(request: HttpRequest, reason: str = "") -> HttpResponse:
 def not_found(request: HttpRequest, exception: Any = None) -> HttpResponse:
     """404."""
     return problems.answer(request, 404, "not_found", "There is nothing at this address.")
+
+
+def too_many(request: HttpRequest) -> HttpResponse:
+    """429: what allauth answers when somebody tries too often; all of its rates that end here are per minute."""
+    answer = problems.answer(request, 429, "too_many_requests", "You have tried this very often in a short time.")
+    answer["Retry-After"] = str(RETRY_AFTER_S)
+    return answer
 
 
 def server_error(request: HttpRequest) -> HttpResponse:

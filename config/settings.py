@@ -173,6 +173,7 @@ MIDDLEWARE = [
     "plumbing.requests.RequestMiddleware",
     "django.middleware.security.SecurityMiddleware",
     "whitenoise.middleware.WhiteNoiseMiddleware",
+    "config.health.ProbeMiddleware",
     "accounts.middleware.StorefrontMiddleware",
     "corsheaders.middleware.CorsMiddleware",
     "csp.middleware.CSPMiddleware",
@@ -265,11 +266,18 @@ CELERY_BEAT_SCHEDULE: dict[str, dict[str, Any]] = {
     "sweep holds of the dead": {"task": "billing.sweep_holds", "schedule": 10.0, "options": {"expires": 10}},
     "let grants lapse": {"task": "billing.lapse_grants", "schedule": 60.0, "options": {"expires": 60}},
     "make the months of calls ahead": {"task": "gateway.make_months", "schedule": crontab(hour="2", minute="10")},
+    "forget idempotency keys": {"task": "gateway.forget_claims", "schedule": 3600.0, "options": {"expires": 3600}},
     "roll up calls": {"task": "analytics.roll_up", "schedule": 60.0, "options": {"expires": 60}},
     "mend rollups": {"task": "analytics.mend_rollups", "schedule": crontab(hour="2", minute="40")},
     "look for alarms": {"task": "analytics.look_for_alarms", "schedule": 300.0, "options": {"expires": 300}},
     "archive old calls": {"task": "analytics.archive_old_calls", "schedule": crontab(hour="4", minute="10")},
     "ask for prices": {"task": "gateway.refresh_prices", "schedule": crontab(hour="4", minute="40")},
+    "recharge who runs low": {"task": "billing.recharge_due", "schedule": 15.0, "options": {"expires": 15}},
+    "find what webhooks missed": {
+        "task": "billing.reconcile_payments",
+        "schedule": 600.0,
+        "options": {"expires": 600},
+    },
     "prove the books": {"task": "billing.prove_books", "schedule": 300.0, "options": {"expires": 300}},
     "prove all the books": {
         "task": "billing.prove_books",
@@ -336,7 +344,7 @@ ACCOUNT_RATE_LIMITS = {
     "signup": "20/m/ip",
     "reset_password": "20/m/ip,5/m/key",
     "reset_password_from_key": "20/m/ip",
-    "confirm_email": "1/10s/key",
+    "confirm_email": "1/10s/key,20/h/key",  # whoever signs up with somebody else's mailbox cannot flood it
     "change_password": "5/m/user",
     "manage_email": "10/m/user",
     "reauthenticate": "10/m/user",
@@ -358,6 +366,7 @@ SOCIALACCOUNT_PROVIDERS: dict[str, dict[str, Any]] = {
     if (client_id := env.str(f"{name.upper()}_CLIENT_ID", ""))
 }
 SIGN_IN_HOSTS = {"github": "https://github.com", "google": "https://accounts.google.com"}
+USERSESSIONS_ADAPTER = "accounts.acts.SessionsAdapter"
 USERSESSIONS_TRACK_ACTIVITY = True
 
 SESSION_ENGINE = "accounts.sessions"
@@ -378,6 +387,7 @@ X_FRAME_OPTIONS = "DENY"
 DATA_UPLOAD_MAX_MEMORY_SIZE = 1_048_576  # pages and the management API; the gateway has its own cap
 DATA_UPLOAD_MAX_NUMBER_FIELDS = 500
 
+PAYMENT_PAGES = ("https://checkout.stripe.com", "https://billing.stripe.com")
 CONTENT_SECURITY_POLICY = {
     "DIRECTIVES": {
         "default-src": [SELF],
@@ -389,7 +399,7 @@ CONTENT_SECURITY_POLICY = {
         "object-src": [NONE],
         "base-uri": [NONE],
         # A browser checks where a form's answer redirects to as well, so the chosen ways to sign in are named.
-        "form-action": [SELF, *(SIGN_IN_HOSTS[name] for name in SOCIALACCOUNT_PROVIDERS)],
+        "form-action": [SELF, *PAYMENT_PAGES, *(SIGN_IN_HOSTS[name] for name in SOCIALACCOUNT_PROVIDERS)],
         "frame-ancestors": [NONE],
     },
 }
@@ -406,6 +416,7 @@ UNFOLD: dict[str, Any] = {
     "SHOW_HISTORY": True,
     "SHOW_VIEW_ON_SITE": False,
     "STYLES": ["desk.site.stylesheet"],
+    "SCRIPTS": ["desk.site.labels"],
     "DASHBOARD_CALLBACK": "desk.front.figures",
     "SIDEBAR": {"show_search": True, "command_search": True, "navigation": "desk.navigation.sidebar"},
     "COMMAND": {"search_models": True, "show_history": False},
@@ -504,6 +515,8 @@ STRIPE_WEBHOOK_SECRET = env.str("STRIPE_WEBHOOK_SECRET", "")
 STRIPE_API_BASE = env.str("STRIPE_API_BASE", "")
 if PRODUCTION and STRIPE_SECRET_KEY and not STRIPE_WEBHOOK_SECRET.strip():
     refuse("STRIPE_WEBHOOK_SECRET", "is empty while STRIPE_SECRET_KEY is set; unsigned webhooks are never believed")
+# Up to this many USD one operator gives or takes credit alone; above it a second one has to agree.
+CREDIT_LIMIT_ALONE_NANO = env.int("CREDIT_LIMIT_ALONE_USD", 10_000) * 1_000_000_000
 # Keys for the catalogue's own accounts, by slug, taken up at every start; further accounts and keys are rows.
 PROVIDER_KEYS = {
     slug: key

@@ -11,6 +11,7 @@ from dashboard.views import front
 handler400 = "config.errors.bad_request"
 handler403 = "config.errors.forbidden"
 handler404 = "config.errors.not_found"
+handler429 = "config.errors.too_many"  # allauth's name for it
 handler500 = "config.errors.server_error"
 
 urlpatterns = [
@@ -18,7 +19,9 @@ urlpatterns = [
     path("ready", health.ready, name="ready"),
     path("metrics", health.metrics, name="metrics"),
     path("", include("accounts.api.urls")),
+    path("", include("gateway.api.urls")),
     path("", include("gateway.urls")),
+    path("", include("billing.urls")),
     path("invitations/<str:token>/", accounts.views.invitation, name="invitation"),
     path("", root.root, name="landing"),
     path("terms", front.terms_page, name="terms"),

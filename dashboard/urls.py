@@ -2,6 +2,7 @@
 
 from django.urls import path
 
+from dashboard.views import credits as credit
 from dashboard.views import home, keys, members, settings
 
 app_name = "dashboard"
@@ -17,6 +18,14 @@ urlpatterns = [
     path("<slug:organization_slug>/keys/<str:key_id>/switch/", keys.key_switch, name="key_switch"),
     path("<slug:organization_slug>/keys/<str:key_id>/rotate/", keys.key_rotate, name="key_rotate"),
     path("<slug:organization_slug>/keys/<str:key_id>/revoke/", keys.key_revoke, name="key_revoke"),
+    path("<slug:organization_slug>/credits/", credit.overview, name="credits"),
+    path("<slug:organization_slug>/credits/buy/", credit.buy, name="credits_buy"),
+    path("<slug:organization_slug>/credits/redeem/", credit.redeem, name="credits_redeem"),
+    path("<slug:organization_slug>/credits/recharge/", credit.recharge, name="credits_recharge"),
+    path("<slug:organization_slug>/credits/cards/", credit.cards, name="credits_cards"),
+    path("<slug:organization_slug>/credits/receipts/<str:payment_id>.pdf", credit.receipt_pdf, name="credits_pdf"),
+    path("<slug:organization_slug>/credits/<str:top_up_id>/", credit.top_up, name="credits_top_up"),
+    path("<slug:organization_slug>/credits/<str:top_up_id>/cancel/", credit.cancel, name="credits_cancel"),
     path("<slug:organization_slug>/members/", members.member_list, name="members"),
     path("<slug:organization_slug>/members/invite/", members.invite, name="invite"),
     path("<slug:organization_slug>/members/<str:member_id>/role/", members.change_role, name="member_role"),

@@ -22,7 +22,9 @@ def figures(request: HttpRequest, context: dict[str, Any]) -> dict[str, Any]:
     """What the front page shows (unfold's dashboard callback)."""
     scope, now = scope_for(request), timezone.now()
     channels = sign_ups_by_channel(scope, now=now)
-    events = scope.visible(AuditEvent.objects.select_related("actor", "organization"), "storefront")
+    # Who came in is in the trail; here it would push out what was done.
+    acts = AuditEvent.objects.exclude(action="user.signed_in").select_related("actor", "organization")
+    events = scope.visible(acts, "storefront")
     return {
         **context,
         "cards": _cards(scope, now=now, sign_ups=sum(count for _, count in channels)),

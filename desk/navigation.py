@@ -36,6 +36,21 @@ STORIES: tuple[tuple[str, tuple[tuple[str, str, str], ...]], ...] = (
         ),
     ),
     (
+        "Money",
+        (
+            ("billing.payment", "Payments", "payments"),
+            ("billing.topup", "Top-ups", "add_card"),
+            ("billing.reversal", "Refunds and disputes", "undo"),
+            ("billing.mismatch", "What does not fit", "rule"),
+            ("billing.adjustment", "Corrections", "exposure"),
+            ("billing.codebatch", "Redemption codes", "redeem"),
+            ("billing.autorecharge", "Auto-recharge", "autorenew"),
+            ("billing.topupterms", "Top-up terms", "tune"),
+            ("billing.paymentaccount", "Payment accounts", "account_balance"),
+            ("billing.inboxevent", "Provider events", "inbox"),
+        ),
+    ),
+    (
         "Trail",
         (
             ("accounts.auditevent", "Audit events", "history"),

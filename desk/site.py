@@ -155,3 +155,8 @@ class OperatorSite(UnfoldAdminSite):
 def stylesheet(request: HttpRequest) -> str:
     """The desk's colours, under the name static files have in this installation."""
     return static("desk/desk.css")
+
+
+def labels(request: HttpRequest) -> str:
+    """The script that names select boxes for those who cannot see their labels."""
+    return static("desk/labels.js")

@@ -9,13 +9,14 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from gateway import kinds
-from gateway.calls import OpenCall
 from gateway.catalog import Serving
 from gateway.dialects import DIALECTS
 from gateway.doorway import Asked
 from gateway.errors import ELSEWHERE, GatewayError, UpstreamFailed, for_client
 from gateway.health import Health, Trouble
-from gateway.relay import TryNext, told_error, trouble_of
+from gateway.records import OpenCall
+from gateway.relay import TryNext, trouble_of
+from gateway.streaming import told_error
 from gateway.upstream import Answer, Transport, UpstreamError
 from gateway.upstream import Request as WireRequest
 

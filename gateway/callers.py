@@ -6,6 +6,7 @@ read first and everything else after it, so a change in between can only make a 
 """
 
 from collections import OrderedDict
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -18,10 +19,11 @@ from accounts.models import ApiKey, Membership, Organization
 from accounts.models.bounds import RateLimits, SpendCaps
 from accounts.models.keys import KeyKind
 from accounts.models.organizations import Standing
-from billing import pricebook
+from billing import pricebook, topups
 from billing.models import Wallet
 from billing.operations import Cap
 from billing.pricing import Modifiers
+from gateway.catalog import Serving
 from gateway.doorway import Visitor
 from gateway.errors import KeyRefused, NotAllowed
 from gateway.limits import Scope
@@ -29,6 +31,10 @@ from gateway.limits import Scope
 REMEMBERED = 100_000
 MISTYPED = "This API key is not well-formed; a character may have been lost when it was copied."
 UNKNOWN = "This API key is not known here, or it has ended."
+
+
+class ViewIsStale(Exception):
+    """A caller's view was read before something changed; read it again and come back."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,6 +55,8 @@ class Caller:
     allowed_models: tuple[str, ...] = ()
     allowed_networks: tuple[str, ...] = ()
     expires_at: datetime | None = None
+    plays: bool = False  # its credit was bought in the payment sandbox
+    keeps_content: bool = False
 
 
 class Callers:
@@ -77,6 +85,13 @@ class Callers:
         self._known[name] = caller
         while len(self._known) > REMEMBERED:
             self._known.popitem(last=False)
+
+
+def keep_play_money_in_the_sandbox(caller: Caller, servings: Sequence[Serving]) -> None:
+    """Credit that was bought in the payment sandbox buys sandbox models only."""
+    if caller.plays and not all(serving.is_sandbox for serving in servings):
+        message = "This organization holds play money of the payment sandbox, which buys sandbox models only."
+        raise NotAllowed(message)
 
 
 def _load(secret: str, now: datetime) -> Caller:
@@ -120,6 +135,17 @@ def load(secret: str, *, now: datetime) -> Caller:
     return _caller(key, key.organization, epoch)
 
 
+def epochs_of(organizations: Collection[int]) -> dict[int, int]:
+    """The epochs of these organizations, as they are now."""
+    return dict(Wallet.unscoped.filter(organization__in=organizations).values_list("organization", "epoch"))
+
+
+def still_allowed(key_ids: Collection[int], *, now: datetime) -> dict[int, bool]:
+    """Which of these keys may still be used, and whether their organizations may act; the others are not named."""
+    usable = ApiKey.unscoped.filter(keys.usable(now), pk__in=key_ids, created_by__is_active=True)
+    return {key: standing == Standing.ACTIVE for key, standing in usable.values_list("pk", "organization__standing")}
+
+
 def _caller(key: ApiKey, organization: Organization, epoch: int) -> Caller:
     member = Membership.objects.of(organization).filter(user=key.created_by_id).first()
     plan, modifiers = pricebook.terms_of(organization)
@@ -142,6 +168,8 @@ def _caller(key: ApiKey, organization: Organization, epoch: int) -> Caller:
         allowed_models=tuple(key.allowed_models),
         allowed_networks=tuple(key.allowed_networks),
         expires_at=key.expires_at,
+        plays=topups.plays(organization),
+        keeps_content=organization.stores_content,
     )
 
 

@@ -19,13 +19,21 @@ log = logging.getLogger(__name__)
 def cost_of(measured: Measured, rates: Rates, circumstances: Circumstances) -> int | None:
     """What a provider gets for this, in nano-USD, rounded up."""
     told = told_cost(measured.cost_usd)
-    if told is not None:
-        return told
-    priced = _charge(measured.usage.lines, rates, circumstances)
+    return card_cost(measured.usage.lines, rates, circumstances) if told is None else told
+
+
+def card_cost(lines: Sequence[Line], rates: Rates, circumstances: Circumstances) -> int | None:
+    """What usage costs by a card; a line that has no price is left out, as it is from the charge."""
+    priced = _charge(lines, rates, circumstances)
     if priced is None:
-        known = [line for line in measured.usage.lines if _charge((line,), rates, circumstances) is not None]
+        known = [line for line in lines if _charge((line,), rates, circumstances) is not None]
         priced = _charge(known, rates, circumstances) if known else None
     return None if priced is None else priced.cost_nano
+
+
+def together(costs: Sequence[int | None]) -> int | None:
+    """All attempts of a call, as far as their cost is known; None when that of the answer itself is not."""
+    return None if not costs or costs[-1] is None else sum(cost for cost in costs if cost is not None)
 
 
 def told_cost(cost_usd: Decimal | None) -> int | None:

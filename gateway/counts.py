@@ -12,7 +12,6 @@ from typing import Any
 from gateway import doorway, kinds
 from gateway.asking import Asking
 from gateway.callers import Caller, Callers
-from gateway.calls import End, OpenCall, Plea
 from gateway.catalog import Offer, Picture, Serving, Shelf
 from gateway.dialects import anthropic_messages, gemini
 from gateway.dialects.neutral import Json, Request
@@ -20,11 +19,12 @@ from gateway.dialects.passing import rewritten
 from gateway.dialects.reading import members, reply_members, written
 from gateway.doorway import Asked, Reply, Visitor
 from gateway.entrance import read_anew, served
+from gateway.fair_billing import Rule
 from gateway.metering import estimate_input
 from gateway.models.calls import CallState
+from gateway.records import End, OpenCall, Plea
 from gateway.relay import JSON, Corridor, told_headers
 
-FREE_RULE = "counting_is_free"  # Anthropic and Google charge nothing for it, so neither do we
 INNER = ("generateContentRequest", "generate_content_request")
 
 
@@ -58,7 +58,7 @@ class Counts:
         with self._asking.reading(serving):
             reply_members(answer.body)
         self._asking.worked(call, serving)
-        closed = await self._corridor.settle(call, End(CallState.DONE, 200, FREE_RULE))
+        closed = await self._corridor.settle(call, End(CallState.DONE, 200, Rule.COUNTING_IS_FREE))
         return Reply(200, (JSON, *told_headers(call, closed)), answer.body)
 
 
@@ -80,7 +80,7 @@ def _plea(asked: Asked, caller: Caller, offer: Offer, counting: tuple[Serving, .
         output_limit=0,
         request_id=asked.request_id,
         country=country,
-        free_rule=FREE_RULE,
+        free_rule=Rule.COUNTING_IS_FREE,  # Anthropic and Google charge nothing for it, so neither do we
     )
 
 

@@ -8,8 +8,7 @@ that its view is old, so it always reads anew.
 from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime
 
-from gateway.callers import Caller, Callers
-from gateway.calls import ViewIsStale
+from gateway.callers import Caller, Callers, ViewIsStale
 from gateway.doorway import Reply, Visitor
 from gateway.errors import Unavailable
 

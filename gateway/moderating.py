@@ -12,9 +12,9 @@ from typing import Any
 import msgspec
 
 from gateway import alarms, kinds, policy
-from gateway.calls import Plea
 from gateway.catalog import Offer, Serving, Shelf
 from gateway.errors import ContentBlocked, GatewayError, Unavailable
+from gateway.records import Plea
 from gateway.upstream import Request as WireRequest
 from gateway.upstream import Transport, UpstreamError
 

@@ -14,8 +14,7 @@ from billing.pricing import Bucket, Line, OutOfRange, Usage, ceiling
 from billing.pricing.cards import find
 from gateway import doorway, kinds
 from gateway.asking import Asking
-from gateway.callers import Caller, Callers
-from gateway.calls import End, OpenCall, Plea
+from gateway.callers import Caller, Callers, keep_play_money_in_the_sandbox
 from gateway.catalog import Offer, Picture, Priced, Serving, Shelf
 from gateway.dialects import gemini, oneshot
 from gateway.dialects.neutral import Tally
@@ -25,8 +24,10 @@ from gateway.dialects.reading import reply_members
 from gateway.doorway import Asked, Front, Reply, Visitor
 from gateway.entrance import served
 from gateway.errors import InvalidRequest, ModelNotFound, TooLarge
+from gateway.fair_billing import Rule
 from gateway.metering import TOKENS_IN_A_PICTURE, Measured, estimate_text, partition
 from gateway.models.calls import CallState
+from gateway.records import End, OpenCall, Plea
 from gateway.relay import FILE_ELSEWHERE_BYTES, JSON, Corridor, max_cost, told_headers
 
 TOKENS = Bucket("input")
@@ -59,6 +60,7 @@ class OneShots:
 
     async def _serve(self, asked: Asked, request: OneShot, visitor: Visitor, picture: Picture, caller: Caller) -> Reply:
         plea, priced = plea_of(asked, request, caller, picture, visitor.country)
+        plea = await self._corridor.guard.passed(plea, lambda: request.texts)
         most = most_nano(plea, priced)
         if plea.max_cost_nano is not None and most > plea.max_cost_nano:
             message = f"This can cost up to {dollars(most)}, which is over your X-Max-Cost, and it cannot be shortened."
@@ -75,7 +77,7 @@ class OneShots:
             told = pass_reply(answer.body, model=call.plea.offer.slug)
             measured = _measured(_tally(answer.body), request, call.plea, counted)
         self._asking.worked(call, serving)
-        closed = await self._corridor.settle(call, End(CallState.DONE, 200, "used", measured=measured))
+        closed = await self._corridor.settle(call, End(CallState.DONE, 200, Rule.USED, measured=measured))
         return Reply(200, (JSON, *told_headers(call, closed)), told)
 
 
@@ -90,6 +92,7 @@ def read(asked: Asked) -> OneShot:
 def plea_of(asked: Asked, request: OneShot, caller: Caller, picture: Picture, country: str) -> tuple[Plea, Priced]:
     """What is asked for, as far as money is concerned, and what prices it."""
     offer = _offer(asked.front, request, caller, picture)
+    keep_play_money_in_the_sandbox(caller, offer.servings)
     offer, priced = _priced_alike(offer, caller, picture)
     counted = counted_by(priced)
     searches = _most_searches(request) if asked.front.endpoint == "rerank" else 0

@@ -13,13 +13,14 @@ from billing.money import usd_text
 from billing.pricing import Bucket, Circumstances, OutOfRange, Unpriced, Usage, charge
 from gateway import counts, doorway, oneshots, relay
 from gateway.callers import Caller, Callers
-from gateway.calls import Plea
 from gateway.catalog import Picture, Priced, Shelf
 from gateway.dialects.reading import written
 from gateway.doorway import Asked, Reply, front_for
 from gateway.entrance import read_anew
 from gateway.errors import InvalidRequest
+from gateway.fair_billing import Rule
 from gateway.metering import estimate_input
+from gateway.records import Plea
 from gateway.relay import JSON
 
 USUAL_ANSWER_TOKENS = 400  # about a page; reasoning models say more, and the worst case bounds them all
@@ -55,7 +56,7 @@ def _quote(meant: Asked, caller: Caller, picture: Picture, path: str) -> dict[st
     if meant.front.work == "count":
         request = counts.read(meant)
         offer = picture.offer(request.model, storefront=caller.storefront, allowed=caller.allowed_models)
-        return _told(path, offer.slug, 0, 0) | {"rule": counts.FREE_RULE}
+        return _told(path, offer.slug, 0, 0) | {"rule": Rule.COUNTING_IS_FREE.value}
     if meant.front.work == "once":
         once = oneshots.read(meant)
         plea, priced = oneshots.plea_of(meant, once, caller, picture, "")
@@ -72,7 +73,7 @@ def _talk(meant: Asked, caller: Caller, picture: Picture, path: str) -> dict[str
     request = relay.read(meant)
     offer = picture.offer(request.model, storefront=caller.storefront, allowed=caller.allowed_models)
     doorway.check_purpose(meant.front, offer)
-    plea = relay.plea_of(meant, request, caller, offer, "")
+    plea = relay.plea_of(meant, request, caller, offer, "", None)
     priced = picture.price(offer, offer.servings[0], storefront=caller.storefront, plan=caller.plan)
     given = min(estimate_input(request), plea.bounds(datetime.now(UTC)).input_tokens)
     made = min(USUAL_ANSWER_TOKENS, plea.output_limit) * plea.answers

@@ -2,33 +2,32 @@
 
 Promise: nothing is sent upstream without a committed hold; until the first event of an answer has come, a failure is
 noted and the next route is tried; after it, the answer is this one, whatever becomes of it. However a call ends, it is
-closed: by its last event, by a failure told in the client's own dialect, or, when the client has left, by listening on
-in the background for as long as the provider's bounds allow. The last byte leaves after the charge is committed.
+closed: by its last event, by a failure told in the client's own dialect, or, when the client has left, by hearing the
+provider out in the background for as long as its bounds allow. The last byte leaves after the charge is committed.
 """
 
 import asyncio
 import logging
 import random
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Mapping, Sequence
-from dataclasses import replace
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from datetime import UTC, datetime
 from functools import partial
-from typing import Any
 
 from django.conf import settings
 from msgspec import structs
 
 from billing.money import BadAmount, parse_usd, usd_text
-from gateway import alarms, doorway, kinds, limits, policy, routing, token_plans
-from gateway.callers import Caller, Callers
-from gateway.calls import Closed, Desk, End, OpenCall, Plea, ViewIsStale
-from gateway.catalog import Offer, Serving, Shelf
+from gateway import alarms, doorway, idempotency, kinds, limits, policy, routing, token_plans
+from gateway.callers import Caller, Callers, ViewIsStale, keep_play_money_in_the_sandbox
+from gateway.calls import ABANDONED, BROKEN, Desk
+from gateway.catalog import Offer, Priced, Serving, Shelf
 from gateway.dialects import DIALECTS, gemini
 from gateway.dialects.neutral import File, Image, Request, parts_of
 from gateway.dialects.passing import pass_request
 from gateway.dialects.sse import Decoder, ServerEvent
 from gateway.doorway import Asked, Reply
+from gateway.ends import Ends
 from gateway.errors import (
     ELSEWHERE,
     Answer,
@@ -37,17 +36,20 @@ from gateway.errors import (
     Unavailable,
     UpstreamBusy,
     UpstreamFailed,
-    UpstreamTimeout,
     UpstreamTruncated,
     for_client,
 )
+from gateway.fair_billing import Rule
 from gateway.health import Health, Trouble
-from gateway.metering import Measured, Meter, estimate_input
+from gateway.metering import Meter, estimate_input
 from gateway.models.calls import CallState
 from gateway.moderating import Guard
-from gateway.translation import Conversation, PassedOn, Rewritten, Translation, heading, whole
+from gateway.records import Closed, End, OpenCall, Plea
+from gateway.running import Running
+from gateway.streaming import Arrival, StreamedAnswer, answered, told_error
+from gateway.translation import Conversation, PassedOn, Rewritten, Translation, whole
 from gateway.upstream import Request as WireRequest
-from gateway.upstream import Stream, TimedOut, Transport, UpstreamError
+from gateway.upstream import Stream, Transport, UpstreamError
 
 PAUSE_S = 0.05, 0.25  # before the same route is asked again
 STALE_TRIES = 3
@@ -74,11 +76,13 @@ class TryNext(Exception):
 class Corridor:
     """What every call of a process walks through."""
 
-    def __init__(self, *, shelf: Shelf, callers: Callers, desk: Desk, health: Health, transport: Transport) -> None:
+    def __init__(
+        self, *, shelf: Shelf, callers: Callers, desk: Desk, health: Health, transport: Transport, running: Running
+    ) -> None:
         self._shelf, self._callers, self._desk = shelf, callers, desk
         self._health, self._transport = health, transport
-        self._guard = Guard(shelf=shelf, transport=transport)
-        self._lingering: set[asyncio.Future[Any]] = set()
+        self._running, self._ends = running, Ends(desk)
+        self.guard = Guard(shelf=shelf, transport=transport)
 
     async def answer(self, asked: Asked) -> Reply:
         """Answer one request, or raise a ``GatewayError`` for the door to put into words."""
@@ -90,37 +94,58 @@ class Corridor:
             caller = await self._callers.find(
                 visitor.secret, storefront=visitor.storefront, ip_address=visitor.ip_address, now=now
             )
-            offer = picture.offer(
-                request.model, storefront=caller.storefront, allowed=caller.allowed_models, plan=caller.plan
-            )
-            doorway.check_purpose(asked.front, offer)
-            plea = plea_of(asked, request, caller, offer, visitor.country)
+            claim = idempotency.read(asked, caller=caller, streamed=request.stream)
             try:
-                plea = await self._guard.passed(plea, partial(policy.texts_of, request))
+                if claim is not None and (before := await idempotency.first(claim)) is not None:
+                    return _again(before)
+                offer = picture.offer(
+                    request.model, storefront=caller.storefront, allowed=caller.allowed_models, plan=caller.plan
+                )
+                doorway.check_purpose(asked.front, offer)
+                plea = plea_of(asked, request, caller, offer, visitor.country, claim)
+                plea = await self.guard.passed(plea, partial(policy.texts_of, request))
                 return await self.serve(asked, plea, partial(self._try, asked, request))
             except ViewIsStale:
                 self._callers.forget(visitor.secret)
+            except idempotency.Taken:
+                continue
         raise Unavailable("This key's settings are changing; try again in a moment.", retry_after_s=1)
+
+    async def settle(self, call: OpenCall, end: End) -> Closed:
+        """Close a call for whoever serves it from outside this file."""
+        return await self._ends.close(call, end)
 
     async def close(self) -> None:
         """Wait for the calls whose clients have left."""
-        while self._lingering:
-            await asyncio.gather(*self._lingering, return_exceptions=True)
+        await self._ends.wait()
 
     # --- Routes -------------------------------------------------------------------------------------------------------
 
     async def serve(self, asked: Asked, plea: Plea, attempt: Attempt) -> Reply:
         """Hold the money, try the routes in their order, and close what none of them answered."""
-        offer = plea.offer
-        order = self._order(offer, asked.body)
-        first = offer.serving(order[0])
-        priced = self._shelf.picture.price(offer, first, storefront=plea.caller.storefront, plan=plea.caller.plan)
-        call = await self._desk.open(plea, priced, first)
+        order = self._order(plea.offer, asked.body)
+        first = plea.offer.serving(order[0])
+        call = await self._desk.open(plea, self._price(plea, first), first)
+        asking = asyncio.ensure_future(self._ask(call, order, attempt))
+        try:
+            return await asyncio.shield(asking)
+        except asyncio.CancelledError:
+            call.client_left = True
+            self._ends.linger(self._hear_out(asking, first.drain_s))
+            raise
+
+    def _price(self, plea: Plea, serving: Serving) -> Priced:
+        caller = plea.caller
+        return self._shelf.picture.price(plea.offer, serving, storefront=caller.storefront, plan=caller.plan)
+
+    async def _ask(self, call: OpenCall, order: Sequence[int], attempt: Attempt) -> Reply:
+        """Ask one route after the other; a call that nobody answers is closed here, and free."""
         error: GatewayError = Unavailable("No route to this model could be tried.")
         try:
-            tries = routing.Tries(order, [offer.serving(route).group for route in order], most=settings.UPSTREAM_TRIES)
+            groups = [call.plea.offer.serving(route).group for route in order]
+            tries = routing.Tries(order, groups, most=settings.UPSTREAM_TRIES)
             for number, route in enumerate(tries):
-                serving = offer.serving(route)
+                serving = call.plea.offer.serving(route)
                 if number:
                     await self._again(call, serving, pause=tries.is_repeat)
                 try:
@@ -128,23 +153,31 @@ class Corridor:
                 except TryNext as failed:
                     error = failed.error
                     tries.failed(failed.trouble, may_again=failed.may_again)
+                if call.client_left:
+                    break
         except GatewayError as failed_for_good:
             error = failed_for_good
         except BaseException:
-            self._linger(self._close(call, End(CallState.FAILED, 499, "client_left_before_answer", "client_left")))
+            self._ends.linger(self._ends.close(call, ABANDONED if call.client_left else BROKEN))
             raise
-        await self._close(call, End(CallState.FAILED, error.status, "failed_free", error.code))
+        end = ABANDONED if call.client_left else End(CallState.FAILED, error.status, Rule.FAILED_FREE, error.code)
+        await self._ends.close(call, end)
         raise error
 
     async def _again(self, call: OpenCall, serving: Serving, *, pause: bool) -> None:
         """A further attempt leaves, with the cost of its own route."""
         if pause:
             await asyncio.sleep(random.uniform(*PAUSE_S))  # noqa: S311 - spreads repeats, guards nothing
-        await self._desk.depart_again(call, serving)
-        plea = call.plea
-        call.tries[-1].priced = self._shelf.picture.price(
-            plea.offer, serving, storefront=plea.caller.storefront, plan=plea.caller.plan
-        )
+        await self._desk.depart_again(call, serving, self._price(call.plea, serving))
+
+    async def _hear_out(self, asking: "asyncio.Future[Reply]", patience_s: float) -> None:
+        """The client left before its answer began: what still comes in time is charged, the rest is cut off, free."""
+        try:
+            reply = await asyncio.wait_for(asking, 0 if self._ends.is_crowded else patience_s)
+        except (TimeoutError, asyncio.CancelledError, GatewayError):
+            return
+        if isinstance(reply.body, StreamedAnswer):
+            await reply.body.aclose()
 
     def _order(self, offer: Offer, body: bytes) -> tuple[int, ...]:
         candidates = [serving.candidate for serving in offer.servings]
@@ -184,7 +217,8 @@ class Corridor:
 
     def _refused(self, talk: Conversation, status: int, headers: Mapping[str, str], body: bytes) -> GatewayError:
         """Read what the provider refused with; what another route may mend is ``TryNext``."""
-        answer = DIALECTS[talk.upstream].read_error(status, headers, body)
+        told = body.replace(talk.serving.secret.encode(), b"[our key]")  # some providers say back what they refuse
+        answer = DIALECTS[talk.upstream].read_error(status, headers, told)
         talk.call.tries[-1].status, talk.call.tries[-1].error = status, answer.meaning
         if b'"usage' in body:
             talk.meter.watch(body)  # some count what they refuse, and we pay it
@@ -212,7 +246,8 @@ class Corridor:
         self._worked(talk)
         talk.meter.watch_reply(answer.body)
         measured = talk.meter.measured()
-        closed = await self._close(talk.call, _answered(measured))
+        end = answered(measured, client_left=talk.call.client_left, body=body)
+        closed = await self._ends.close(talk.call, end)
         if talk.client == "openai_chat" and token_plans.counts_tokens(talk.call):
             body = await token_plans.with_usage(talk.call, measured, closed, body)
         return Reply(200, (JSON, *told_headers(talk.call, closed)), body)
@@ -237,87 +272,9 @@ class Corridor:
             self._note(talk.serving, Trouble.BROKEN)
             raise TryNext(error) from error
         self._worked(talk)
-        body = self._events(talk, stream, pieces, decoder, translation, ready)
+        arrival = Arrival(stream, pieces, decoder, translation, ready)
+        body = StreamedAnswer(talk, arrival, desk=self._desk, ends=self._ends, running=self._running)
         return Reply(200, (*SSE, *told_headers(talk.call, None)), body)
-
-    async def _events(
-        self,
-        talk: Conversation,
-        stream: Stream,
-        pieces: AsyncIterator[bytes],
-        decoder: Decoder,
-        translation: Translation,
-        ready: list[bytes],
-    ) -> AsyncIterator[bytes]:
-        """Pass events on as they come; the one that completes the answer leaves after the charge is committed."""
-        held: list[bytes] = []
-        is_over = False
-        try:
-            async for out in _leaving(talk, pieces, decoder, translation, ready, held):
-                yield out
-            for out in await self._finished(talk, held):
-                yield out
-            is_over = True
-        except (UpstreamError, GatewayError) as error:
-            told = told_error(error) if isinstance(error, UpstreamError) else error
-            await self._close(talk.call, _broken_off(talk, told))
-            is_over = True
-            yield DIALECTS[talk.client].EventWriter(heading(talk)).fail(told)
-        finally:
-            if is_over:
-                stream.close()
-            else:
-                self._linger(self._listen_on(talk, stream, pieces, decoder))
-
-    async def _finished(self, talk: Conversation, held: list[bytes]) -> list[bytes]:
-        """The bytes have ended: settle, and say so if the provider never did."""
-        if talk.is_complete and not talk.meter.failed:
-            await self._close(talk.call, _answered(talk.meter.measured()))
-            return [out for out in held if out]
-        error = UpstreamTruncated("The provider's answer stopped before its end.")
-        await self._close(talk.call, _broken_off(talk, error))
-        return [*held, DIALECTS[talk.client].EventWriter(heading(talk)).fail(error)]
-
-    async def _listen_on(
-        self, talk: Conversation, stream: Stream, pieces: AsyncIterator[bytes], decoder: Decoder
-    ) -> None:
-        """The client has left: hear the provider out within its bounds, so that the charge is exact."""
-        left = talk.serving.drain_bytes
-        try:
-            async with asyncio.timeout(talk.serving.drain_s):
-                async for piece in pieces:
-                    left -= len(piece)
-                    for event in decoder.feed(piece):
-                        talk.meter.watch(event.data)
-                    if talk.meter.complete or left < 0:
-                        break
-        except (TimeoutError, UpstreamError, GatewayError):
-            pass  # what was delivered until now is charged, as an estimate if nothing was reported
-        finally:
-            stream.close()
-        measured = talk.meter.measured()
-        state = CallState.DONE if measured.complete else CallState.PARTIAL
-        await self._close(talk.call, End(state, 499, "client_left", "client_left", _if_any(measured)))
-
-    # --- Ends ---------------------------------------------------------------------------------------------------------
-
-    async def settle(self, call: OpenCall, end: End) -> Closed:
-        """Close a call for whoever serves it from outside this file."""
-        return await self._close(call, end)
-
-    async def _close(self, call: OpenCall, end: End) -> Closed:
-        """Close a call, also when whoever waits for it is cancelled meanwhile."""
-        closing = asyncio.ensure_future(self._desk.close(call, end))
-        self._lingering.add(closing)
-        closing.add_done_callback(self._lingering.discard)
-        closed = await asyncio.shield(closing)
-        token_plans.note(call, end)
-        return closed
-
-    def _linger(self, work: Coroutine[Any, Any, Any]) -> None:
-        task = asyncio.get_running_loop().create_task(work)
-        self._lingering.add(task)
-        task.add_done_callback(self._lingering.discard)
 
 
 # --- Reading what is asked --------------------------------------------------------------------------------------------
@@ -330,8 +287,11 @@ def read(asked: Asked) -> Request:
     return DIALECTS[asked.front.dialect].read_request(asked.body)
 
 
-def plea_of(asked: Asked, request: Request, caller: Caller, offer: Offer, country: str) -> Plea:
+def plea_of(
+    asked: Asked, request: Request, caller: Caller, offer: Offer, country: str, claim: idempotency.Claim | None
+) -> Plea:
     """What is asked for, as far as money is concerned."""
+    keep_play_money_in_the_sandbox(caller, offer.servings)
     if request.max_output_tokens is not None and request.max_output_tokens < 1:
         raise InvalidRequest("The output limit must be at least 1.", param="max_tokens")
     if (request.n or 1) > MOST_ANSWERS:
@@ -351,6 +311,7 @@ def plea_of(asked: Asked, request: Request, caller: Caller, offer: Offer, countr
         max_cost_nano=max_cost(asked.headers.get("x-max-cost")),
         request_id=asked.request_id,
         country=country,
+        claim=claim,
     )
 
 
@@ -377,7 +338,7 @@ def max_cost(written: str | None) -> int | None:
 
 
 def _meter(call: OpenCall, request: Request, upstream: str) -> Meter:
-    bounds = replace(call.plea, output_limit=call.output_limit).bounds(call.opened_at)
+    bounds = call.plea.bounds(call.opened_at, call.output_limit)
     return Meter(dialect=upstream, bounds=bounds, estimate_input=lambda: estimate_input(request))
 
 
@@ -417,32 +378,6 @@ def replace_model(request: Request, model: str, limit: int) -> Request:
 # --- Writing what is answered -----------------------------------------------------------------------------------------
 
 
-async def _leaving(
-    talk: Conversation,
-    pieces: AsyncIterator[bytes],
-    decoder: Decoder,
-    translation: Translation,
-    ready: Sequence[bytes],
-    held: list[bytes],
-) -> AsyncIterator[bytes]:
-    """What may leave at once; what completes the answer is put aside until the charge is committed."""
-    for out in ready:
-        if talk.is_complete:
-            held.append(out)
-        elif out:
-            yield out
-    async for piece in pieces:
-        for event in decoder.feed(piece):
-            out = translation.translate(event)
-            if talk.is_complete:
-                held.append(out)
-            elif out:
-                yield out
-        if talk.meter.complete:
-            return
-    held.append(translation.close())
-
-
 async def _first_events(pieces: AsyncIterator[bytes], decoder: Decoder) -> list[ServerEvent]:
     async for piece in pieces:
         events = list(decoder.feed(piece))
@@ -457,6 +392,13 @@ async def _collected(stream: Stream) -> bytes:
     return body
 
 
+def _again(before: idempotency.Replay) -> Reply:
+    """An answer given before, marked."""
+    return Reply(
+        before.status, (JSON, ("x-call-id", str(before.call_id)), ("idempotency-replayed", "true")), before.body
+    )
+
+
 def told_headers(call: OpenCall, closed: Closed | None) -> list[tuple[str, str]]:
     """What every answer says of its call: number, granted limit, charge, and what the limits leave."""
     told = [("x-call-id", str(call.id)), ("x-output-limit", str(call.output_limit))]
@@ -464,33 +406,6 @@ def told_headers(call: OpenCall, closed: Closed | None) -> list[tuple[str, str]]
         told.append(("x-charge-usd", usd_text(closed.charged_nano)))
     told += limits.told(call.admission)
     return told
-
-
-# --- Judging ends -----------------------------------------------------------------------------------------------------
-
-
-def _answered(measured: Measured) -> End:
-    """Zero output is free, whatever was read for it."""
-    used = _if_any(measured)
-    return End(CallState.DONE, 200, "used" if used else "no_output_free", measured=used)
-
-
-def _broken_off(talk: Conversation, error: GatewayError) -> End:
-    """The provider's fault after the answer began: what was delivered is charged, and nothing if that was nothing."""
-    used = _if_any(talk.meter.measured())
-    return End(CallState.PARTIAL, error.status, "delivered_part" if used else "failed_free", error.code, used)
-
-
-def _if_any(measured: Measured) -> Measured | None:
-    delivered = any(line.bucket.direction == "output" and line.quantity for line in measured.usage.lines)
-    return measured if delivered else None
-
-
-def told_error(error: UpstreamError) -> GatewayError:
-    """A failed connection in words for the client."""
-    if isinstance(error, TimedOut):
-        return UpstreamTimeout("The provider of this model did not answer in time.")
-    return UpstreamFailed("The provider of this model could not be reached, or broke off.")
 
 
 def trouble_of(answer: Answer) -> Trouble:

@@ -23,6 +23,7 @@ from gateway.oneshots import OneShots
 from gateway.quotes import Quotes
 from gateway.reception import Reception
 from gateway.relay import Corridor
+from gateway.running import Running
 from gateway.upstream import Upstream
 
 _running: "list[Gateway]" = []
@@ -40,6 +41,7 @@ class Gateway:
         self._transport: Upstream | None = None
         self._redis = RedisLimiter(settings.REDIS_URL) if settings.REDIS_URL else None
         self._corridor: Corridor | None = None
+        self._running = Running()
 
     async def start(self) -> None:
         """Take the first picture of the catalogue and a lease on the books, and open the doors."""
@@ -49,7 +51,15 @@ class Gateway:
         self._transport = Upstream()
         desk = Desk(committer=self._committer, limiter=self._redis or LocalLimiter(), lease=self._lease)
         callers, health = Callers(), Health()
-        corridor = Corridor(shelf=self.shelf, callers=callers, desk=desk, health=health, transport=self._transport)
+        corridor = Corridor(
+            shelf=self.shelf,
+            callers=callers,
+            desk=desk,
+            health=health,
+            transport=self._transport,
+            running=self._running,
+        )
+        self._running.start()
         asking = Asking(health=health, transport=self._transport)
         self._corridor = corridor
         self.reception = Reception(
@@ -71,6 +81,7 @@ class Gateway:
         if self._corridor is None or self._transport is None:
             return
         await self._corridor.close()
+        await self._running.stop()
         await self.shelf.stop()
         await self._transport.close()
         if self._redis is not None:

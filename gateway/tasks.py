@@ -9,6 +9,8 @@ from django.utils import timezone
 
 from accounts import trail
 from gateway import partitions, repricing
+from gateway.idempotency import KEPT
+from gateway.models import IdempotencyClaim, KeptAnswer
 
 log = logging.getLogger(__name__)
 
@@ -26,3 +28,12 @@ def refresh_prices(**_: Any) -> int:
     for name, why in done.untold.items():
         log.warning("no price for %s: %s", name, why)
     return len(done.published) + len(done.proposed)
+
+
+@shared_task(name="gateway.forget_claims")
+def forget_claims(**_: Any) -> int:
+    """Forget idempotency keys, and what was answered to them, when their day is over."""
+    over = timezone.now() - KEPT
+    forgotten, _each = IdempotencyClaim.unscoped.filter(claimed_at__lt=over).delete()
+    KeptAnswer.unscoped.filter(kept_at__lt=over).delete()
+    return forgotten

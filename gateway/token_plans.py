@@ -15,9 +15,9 @@ from django.db import connections
 from accounts.models import Organization
 from billing.pricing import Charge, Circumstances, OutOfRange, Unpriced, charge
 from gateway import figures
-from gateway.calls import Closed, End, OpenCall
 from gateway.dialects.passing import rewritten
 from gateway.metering import Measured
+from gateway.records import Closed, End, OpenCall
 
 COUNTING = frozenset({"flat_token", "adjusted_token"})
 

@@ -6,7 +6,6 @@ Promise: the meter sees every event exactly once on its way, whichever way it go
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from gateway.calls import OpenCall
 from gateway.catalog import Serving
 from gateway.dialects import DIALECTS
 from gateway.dialects.heading import Heading
@@ -14,6 +13,7 @@ from gateway.dialects.neutral import Event, Request
 from gateway.dialects.passing import Passer, pass_reply
 from gateway.dialects.sse import ServerEvent
 from gateway.metering import Meter
+from gateway.records import OpenCall
 
 
 @dataclass(slots=True)

@@ -35,7 +35,7 @@ class AppendOnly(Operation):
     def database_forwards(
         self, app_label: str, schema_editor: BaseDatabaseSchemaEditor, from_state: ProjectState, to_state: ProjectState
     ) -> None:
-        for statement in _statements(self.table, schema_editor.connection.vendor):
+        for statement in statements(self.table, schema_editor.connection.vendor):
             schema_editor.execute(statement, params=None)
 
     def database_backwards(
@@ -52,7 +52,8 @@ class AppendOnly(Operation):
         return (self.__class__.__qualname__, [self.table], {})
 
 
-def _statements(table: str, vendor: str) -> list[str]:
+def statements(table: str, vendor: str) -> list[str]:
+    """What puts the guard up, on one engine."""
     if vendor == "postgresql":
         row = "FOR EACH ROW EXECUTE FUNCTION tollgate_append_only()"
         return [

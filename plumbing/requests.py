@@ -54,6 +54,12 @@ def client_address(*, peer: str, forwarded_for: str, trusted: Sequence[Network])
     return str(address) if address else UNKNOWN_ADDRESS
 
 
+def trusted_peer(peer: str, trusted: Sequence[Network]) -> bool:
+    """Whether this connection comes from one of the installation's own proxies."""
+    address = _address(peer)
+    return address is not None and any(address in network for network in trusted)
+
+
 def _address(text: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address | None:
     try:
         address = ipaddress.ip_address(text.removeprefix("[").removesuffix("]"))
@@ -84,6 +90,8 @@ class RequestMiddleware:
     def __call__(self, request: HttpRequest) -> HttpResponse:
         started_at = time.perf_counter()
         stamped: Any = request
+        if not trusted_peer(request.META.get("REMOTE_ADDR", ""), settings.TRUSTED_PROXIES):
+            request.META.pop("HTTP_X_FORWARDED_PROTO", None)  # Django would take anybody's word for it
         stamped.request_id = request_id(request.headers.get("X-Request-Id"))
         stamped.client_ip = client_address(
             peer=request.META.get("REMOTE_ADDR", ""),

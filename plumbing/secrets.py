@@ -143,6 +143,9 @@ _RULES = (
         r"(?<![A-Za-z])(gsk_|xai-|hf_|r8_|pplx-|gh[pousr]_|github_pat_)[A-Za-z0-9_]{10,}",
         rf"\1{BLACK}",
     ),
+    # Paths that open something for whoever knows them: an invitation, a link to a new password.
+    _rule("/invitations/", r"(/invitations/)[^/\s?#\"'&]{8,512}", rf"\1{BLACK}", ANY_CASE),
+    _rule("/reset/key/", r"(/reset/key/)[0-9a-z]{1,16}-(?!set-password)[^/\s?#\"'&]{4,512}", rf"\1{BLACK}", ANY_CASE),
     # Tokens in three parts (JWT), values sealed by this room, private keys.
     _rule("eyj", r"\beyJ[A-Za-z0-9_-]{8,}\.[A-Za-z0-9_-]{4,}(?:\.[A-Za-z0-9_-]{0,})?", BLACK),
     _rule("gaaaaa", r"gAAAAA[A-Za-z0-9_-]{20,}={0,2}", BLACK),

@@ -1,12 +1,19 @@
 """Small functions that make one row each, with good defaults."""
 
+import time
 from typing import Any
 
 from allauth.account.models import EmailAddress
+from django.db import transaction
+from django.utils import timezone
 
 from accounts import keys, organizations, trail
 from accounts.models import ApiKey, Membership, Organization, Storefront, StorefrontDomain, StorefrontStaff, User
 from accounts.models.keys import KeyKind
+from billing import settling, topups
+from billing.models import Payment, TopUp
+from billing.payments.driver import ProviderAccount
+from billing.payments.facts import Came, Paid
 from plumbing.identifiers import new_id
 
 PASSWORD = "correct horse battery staple"
@@ -65,3 +72,40 @@ def make_key(
         **bounds,
     )
     return minted.key, minted.secret
+
+
+def make_payment(organization: Organization, *, amount_minor: int = 2_000) -> tuple[TopUp, Payment]:
+    """A top-up that was paid by bank transfer, with its payment and its credit."""
+    now = timezone.now()
+    account = ProviderAccount("operator", "platform", organization.storefront_id, "", (), livemode=False, sandbox=False)
+    order = TopUp.objects.of(organization).create(
+        organization=organization,
+        attempt_key=new_id("try"),
+        origin="operator",
+        session_id=new_id("bank"),
+        **topups.order_fields(topups.terms_of(organization.storefront), account, amount_minor, now),
+    )
+    paid = Paid(
+        came=Came.PAID,
+        livemode=False,
+        currency=order.currency,
+        order_id=order.public_id,
+        session_id=order.session_id,
+        payment_id=f"transfer-{order.public_id}",
+        subtotal_minor=amount_minor,
+        total_minor=amount_minor,
+    )
+    with transaction.atomic():
+        settling.apply(account, [paid], now=now)
+    order.refresh_from_db()
+    return order, Payment.objects.of(organization).get(top_up=order)
+
+
+def make_call(organization: Organization, **fields: Any) -> Any:
+    """A call that failed and cost nothing, as a row alone."""
+    from gateway.models import Call  # only where a call is wanted
+
+    now = timezone.now()
+    defaults = {"id": time.time_ns() // 1000, "created_at": now, "ended_at": now, "state": "failed", "endpoint": "chat"}
+    names = {"model_asked": "m", "model_served": "m", "plan_version_id": 0, "billing_rule": "failed_free"}
+    return Call.objects.create(organization=organization, **{**defaults, **names, **fields})

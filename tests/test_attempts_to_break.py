@@ -310,7 +310,9 @@ def steps_of_sign_up(email: str) -> list[tuple[int, str, str]]:
         (
             answer.status_code,
             answer.headers.get("Location", ""),
-            re.sub(r'name="csrfmiddlewaretoken" value="\w+"', "", answer.content.decode()).replace(email, ""),
+            re.sub(
+                r'name="csrfmiddlewaretoken" value="\w+"|<code id="request-id">\w+', "", answer.content.decode()
+            ).replace(email, ""),
         )
         for answer in answers
     ]

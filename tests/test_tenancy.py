@@ -51,6 +51,11 @@ PARAMETERS = {
     "member_id": public("membership", "mem"),
     "invitation_id": public("invitation", "inv"),
     "key_id": public("key", "key"),
+    "top_up_id": public("top_up", "top"),
+    "payment_id": public("payment", "pay"),
+    "storefront_id": Parameter(lambda things: str(things["organization"].storefront.public_id)),
+    "method": plain("stripe"),
+    "call_id": Parameter(lambda things: str(things["call"].pk), lambda: "987654321"),
     # Django admin: rows by primary key, whatever their table.
     "object_id": Parameter(lambda things: str(things["organization"].pk), lambda: "987654321"),
     "content_type_id": plain("1"),
@@ -122,11 +127,15 @@ def things(organization, alice, bob):
     key, _ = factories.make_key(organization, label=f"{CANARY} key")
     seat = Seat(organization, alice, Role.OWNER, Membership.objects.of(organization).get(user=alice))
     members.invite(seat, email=f"{CANARY}@example.com", role=Role.VIEWER, source=trail.SYSTEM, now=NOW)
+    top_up, payment = factories.make_payment(organization)
     return {
         "organization": organization,
+        "top_up": top_up,
+        "payment": payment,
         "membership": Membership.objects.of(organization).get(user=bob),
         "invitation": Invitation.objects.of(organization).get(),
         "key": key,
+        "call": factories.make_call(organization, model_asked=f"{CANARY} model"),
         "authenticator": Authenticator.objects.create(user=alice, type="webauthn", data={"name": f"{CANARY} passkey"}),
     }
 
@@ -136,6 +145,7 @@ def _unthrottled(settings):
     none = dict.fromkeys(settings.REST_FRAMEWORK["DEFAULT_THROTTLE_RATES"])
     settings.REST_FRAMEWORK = settings.REST_FRAMEWORK | {"DEFAULT_THROTTLE_RATES": none}
     settings.ACCOUNT_RATE_LIMITS = False
+    settings.STRIPE_SECRET_KEY, settings.STRIPE_WEBHOOK_SECRET = "sk_test_walk", "whsec_of-the-walk"  # else 503
 
 
 class Sender:

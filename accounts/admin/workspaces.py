@@ -9,10 +9,10 @@ from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.template.response import TemplateResponse
 from django.utils import timezone
 
-from accounts import access, impersonation, organizations, trail
+from accounts import access, impersonation, members, organizations, trail
 from accounts.admin.bounds import LIMITS, BoundsMixin
 from accounts.deeds import Deed
-from accounts.models import ApiKey, Invitation, Membership, Organization, User
+from accounts.models import ApiKey, Invitation, Membership, Organization, Role, User
 from accounts.models.bounds import SPEND_CAPS
 from accounts.models.organizations import Standing
 from accounts.scoped_admin import ScopedAdmin, ScopedInline, StorefrontFilter, ThroughOrganization
@@ -37,6 +37,10 @@ def _visit(request: HttpRequest, organization: Organization, reason: str) -> Htt
     assert isinstance(staff, User)
     impersonation.start(request, staff=staff, organization=organization, reason=reason, now=timezone.now())
     return HttpResponseRedirect(f"/app/{organization.slug}/")
+
+
+def _make_owner(request: HttpRequest, membership: Membership, reason: str) -> None:
+    members.appoint(membership, source=trail.source_of(request), reason=reason)
 
 
 class Members(ScopedInline):
@@ -134,7 +138,7 @@ class OrganizationAdmin(BoundsMixin, ScopedAdmin):
 
 @admin.register(Membership)
 class MembershipAdmin(BoundsMixin, ScopedAdmin):
-    """Who belongs where. Members run their own roles; the desk looks on."""
+    """Who belongs where. Members run their own roles; the desk looks on, and helps where an owner is lost."""
 
     storefront_paths = ("organization__storefront",)
     list_display = ("user", "organization", "role", "created_at", "last_active_at")
@@ -145,6 +149,20 @@ class MembershipAdmin(BoundsMixin, ScopedAdmin):
     fieldsets = (
         ("Member", {"fields": ("user", "organization", "role", "created_at", "last_active_at", "public_id")}),
         ("Spending caps", {"fields": SPEND_CAPS}),
+    )
+    deeds = (
+        Deed(
+            slug="make-owner",
+            title="Make owner",
+            icon="shield_person",
+            warning="They own the organization from now on, and whoever owned it becomes an admin. Owners hand over by "
+            "themselves; this is for an owner whom nobody can reach any more.",
+            act=_make_owner,
+            applies=lambda membership: membership.role != Role.OWNER and membership.user.is_active,
+            platform_only=True,
+            in_bulk=False,
+            grave=True,
+        ),
     )
 
 

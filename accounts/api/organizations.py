@@ -96,8 +96,8 @@ class OrganizationsView(ApiView):
         """Open another workspace with yourself as its owner."""
         owner = self.person
         asked = self.read(serializers.OrganizationCreate)
-        organization = organizations.create(
-            storefront=self.asked.storefront, owner=owner, name=asked["name"], source=self.source
+        organization = organizations.open_own(
+            storefront=self.asked.storefront, person=owner, name=asked["name"], source=self.source
         )
         seat = access.organization_named(owner, self.asked.storefront, organization.public_id)
         return Response(serializers.OrganizationShown(seat).data, status=201)

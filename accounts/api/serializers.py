@@ -144,6 +144,9 @@ class OrganizationPatch(StrictSerializer):
 
     name = Text(max_length=LONGEST_NAME, required=False)
     time_zone = Text(max_length=64, required=False, help_text="Europe/Paris")
+    stores_content = serializers.BooleanField(
+        required=False, help_text="Keep answers for a day, so that an Idempotency-Key can repeat them."
+    )
 
 
 class OrganizationShown(serializers.Serializer[Any]):
@@ -154,6 +157,7 @@ class OrganizationShown(serializers.Serializer[Any]):
     slug = serializers.CharField(source="organization.slug")
     standing = serializers.ChoiceField(source="organization.standing", choices=Standing.choices)
     time_zone = serializers.CharField(source="organization.time_zone")
+    stores_content = serializers.BooleanField(source="organization.stores_content")
     created_at = serializers.DateTimeField(source="organization.created_at")
     role = serializers.ChoiceField(choices=HELD, help_text="Your role (for a key: its maker's).")
     permissions = serializers.SerializerMethodField()

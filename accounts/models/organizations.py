@@ -37,6 +37,9 @@ class Organization(SpendCaps, RateLimits):
     standing = models.CharField(max_length=9, choices=Standing, default=Standing.ACTIVE)
     standing_reason = models.CharField(max_length=200, blank=True)
     time_zone = models.CharField(max_length=64, default="UTC")
+    stores_content = models.BooleanField(
+        default=False, help_text="Answers are kept for a day, so that an idempotency key can repeat them."
+    )
     created_at = models.DateTimeField(auto_now_add=True)
 
     class Meta:

@@ -1,20 +1,50 @@
-"""The rows of billing, split by story: the ledger and what keeps it honest, prices and their versions."""
+"""The rows of billing, split by story: the ledger and what keeps it honest, prices, money in, gifts."""
 
+from billing.models.gifts import Adjustment, CodeBatch, CodeUse, RedemptionCode, TrialGrant
 from billing.models.ledger import Account, CapCounter, Hold, HoldLine, ProcessLease, Transfer, Wallet
+from billing.models.payments import (
+    AutoRecharge,
+    InboxEvent,
+    Mismatch,
+    Payment,
+    PaymentAccount,
+    PaymentCustomer,
+    PaymentEvent,
+    Reversal,
+    SavedCard,
+    TopUp,
+    TopUpTerms,
+)
 from billing.models.plans import CostCardVersion, PlanVersion, PriceGroup, PriceTerms
 from billing.models.proof import AuditCheckpoint
 
 __all__ = [
     "Account",
+    "Adjustment",
     "AuditCheckpoint",
+    "AutoRecharge",
     "CapCounter",
+    "CodeBatch",
+    "CodeUse",
     "CostCardVersion",
     "Hold",
     "HoldLine",
+    "InboxEvent",
+    "Mismatch",
+    "Payment",
+    "PaymentAccount",
+    "PaymentCustomer",
+    "PaymentEvent",
     "PlanVersion",
     "PriceGroup",
     "PriceTerms",
     "ProcessLease",
+    "RedemptionCode",
+    "Reversal",
+    "SavedCard",
+    "TopUp",
+    "TopUpTerms",
     "Transfer",
+    "TrialGrant",
     "Wallet",
 ]

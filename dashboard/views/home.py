@@ -22,7 +22,8 @@ def start(request: PersonRequest) -> HttpResponse:
     seats = access.seats_of(request.user, request.storefront)
     if len(seats) == 1:
         return redirect("dashboard:overview", seats[0].organization.slug)
-    return render(request, "dashboard/choose.html" if seats else "dashboard/welcome.html", {"form": forms.NameForm()})
+    context = {"form": forms.NameForm(), "may_open": organizations.may_open(request.storefront, request.user)}
+    return render(request, "dashboard/choose.html" if seats else "dashboard/welcome.html", context)
 
 
 @own_hands
@@ -31,9 +32,9 @@ def new_organization(request: PersonRequest) -> HttpResponse:
     form = forms.NameForm(request.POST or None)
     if request.method == "POST" and form.is_valid():
         with Told(form):
-            made = organizations.create(
+            made = organizations.open_own(
                 storefront=request.storefront,
-                owner=request.user,
+                person=request.user,
                 name=form.cleaned_data["name"],
                 source=trail.source_of(request),
             )

@@ -1,9 +1,9 @@
 """What happened: a call is one request of a client, an attempt one wire request upstream.
 
 Promise: a call's id is also its hold's, so a charge and its call cannot lose each other; ids are made by the server, in
-order of time, and on PostgreSQL the tables are cut by month along them. Rows are only ever inserted, by the ledger's
-own transactions, as riders: a departure before anything is sent, the call and its attempts together with the charge. A
-departure whose hold ended without a call tells what a killed process was about.
+order of time, and on PostgreSQL the tables are cut by month along them. Rows ride with the ledger's transactions and
+are never changed: a departure before anything is sent, the call and its attempts together with the end of the hold,
+whoever ends it. Only the row of a call that was given up as lost gives way, when its process comes back.
 """
 
 from typing import ClassVar
@@ -121,7 +121,9 @@ class Attempt(TenantModel):
     status = models.PositiveSmallIntegerField(default=0)
     error = models.CharField(max_length=60, blank=True)
     usage = models.JSONField(default=list)
+    card_version_id = models.BigIntegerField(null=True)  # what its cost is by; the price stays that of the first route
     cost_nano = models.BigIntegerField(null=True)
+    cost_told = models.BooleanField(default=False, db_default=False)  # by its provider, not by the card
     first_byte_ms = models.PositiveIntegerField(null=True)
     latency_ms = models.PositiveIntegerField(null=True)
     upstream_request_id = models.CharField(max_length=120, blank=True)

@@ -9,6 +9,7 @@
     const choice = chosen();
     const theme = choice === "system" ? (dark.matches ? "dark" : "light") : choice;
     document.documentElement.setAttribute("data-bs-theme", theme);
+    document.documentElement.classList.toggle("dark-mode", theme === "dark"); // Swagger UI's name for it
     for (const button of document.querySelectorAll("[data-theme-choice]")) {
       button.setAttribute("aria-pressed", String(button.dataset.themeChoice === choice));
     }

@@ -3,10 +3,12 @@ import threading
 from datetime import UTC, datetime, timedelta
 
 import pytest
+import time_machine
 from allauth.account.models import EmailAddress
 from django.core import mail
 from django.core.exceptions import ValidationError
 from django.db import connection, connections
+from django.test import Client
 
 from accounts import access, impersonation, keys, members, trail
 from accounts.access import Seat
@@ -498,3 +500,32 @@ def test_two_owners_who_leave_at_once_leave_one_behind(shop, alice, organization
         thread.join(30)
     assert sorted(results) == ["left", "stayed"], connection.vendor
     assert Membership.objects.of(organization).filter(role="owner").count() == 1
+
+
+class TestLastHere:
+    """When a member was last here in person."""
+
+    @pytest.fixture
+    def client(self):
+        return Client(headers={"host": "localhost"})
+
+    def seen(self, organization, person):
+        return Membership.objects.of(organization).get(user=person).last_active_at
+
+    def test_a_page_of_the_organization_counts_and_not_more_often_than_needed(self, client, organization, alice):
+        client.force_login(alice)
+        with time_machine.travel(NOW, tick=False) as clock:
+            client.get(f"/app/{organization.slug}/")
+            assert self.seen(organization, alice) == NOW
+            clock.shift(timedelta(minutes=9))
+            client.get(f"/app/{organization.slug}/")
+            assert self.seen(organization, alice) == NOW
+            clock.shift(timedelta(minutes=1))
+            assert "1 Nov 2026, 12:10" in client.get(f"/app/{organization.slug}/members/").content.decode()
+            assert self.seen(organization, alice) == NOW + timedelta(minutes=10)
+
+    def test_neither_a_key_nor_a_visit_is_somebody_being_here(self, client, organization, alice):
+        _, secret = factories.make_key(organization, kind=KeyKind.MANAGEMENT)
+        headers = {"authorization": f"Bearer {secret}"}
+        assert client.get(f"/api/v1/organizations/{organization.public_id}", headers=headers).status_code == 200
+        assert self.seen(organization, alice) is None

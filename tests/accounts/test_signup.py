@@ -1,15 +1,17 @@
 from datetime import UTC, datetime
 
 import pytest
+import time_machine
 from allauth.account.models import EmailAddress
 from allauth.core.context import request_context
 from allauth.core.exceptions import ImmediateHttpResponse
 from allauth.socialaccount.models import SocialAccount, SocialLogin
+from django.contrib.auth.models import AnonymousUser
 from django.contrib.sessions.backends.db import SessionStore
 from django.core import mail
 from django.test import Client
 
-from accounts import members, signup, trail
+from accounts import members, organizations, signup, trail
 from accounts.access import Seat
 from accounts.models import AuditEvent, Invitation, Membership, Organization, Role, Storefront, User
 from tests import factories
@@ -76,6 +78,81 @@ def test_a_closed_shop_takes_nobody(shop):
     Storefront.objects.update(sign_up_policy="closed")
     sign_up(visitor(), "new@example.com")
     assert not User.objects.exists()
+
+
+def test_a_campaign_that_leads_straight_to_sign_up_counts_too(shop):
+    client = visitor(referer="https://ads.example/")
+    client.get("/accounts/signup/?utm_source=ads")
+    sign_up(client, "new@example.com")
+    acquisition = User.objects.get().acquisition
+    assert acquisition == {"utm_source": "ads", "referrer": "https://ads.example/", "landing": "/accounts/signup/"}
+
+
+def test_a_shop_that_sells_nothing_new_takes_nobody_and_says_so(shop):
+    Storefront.objects.update(is_open=False)
+    assert "not taking new people" in visitor().get("/accounts/signup/").content.decode()
+    assert "Sign up" not in visitor().get("/").content.decode()
+    sign_up(visitor(), "new@example.com")
+    assert not User.objects.exists()
+
+
+def test_nobody_is_flooded_with_letters_by_somebody_who_signs_up_with_their_mailbox(shop, alice):
+    with time_machine.travel(datetime(2026, 11, 24, 12, tzinfo=UTC), tick=False) as clock:
+        for n in range(60):
+            Client(headers={"host": "localhost"}, REMOTE_ADDR=f"203.0.113.{n}").post(
+                "/accounts/signup/", {"email": alice.email, "password1": factories.PASSWORD}
+            )
+            clock.shift(11)
+    assert len(mail.outbox) == 20
+
+
+class TestAnotherShopsPeople:
+    """Somebody with an account from elsewhere, at a shop that would not have taken them."""
+
+    @pytest.fixture(params=["invited", "closed", "not open"])
+    def strict(self, request, other_shop):
+        if request.param == "not open":
+            other_shop.is_open = False
+        else:
+            other_shop.sign_up_policy = request.param
+        other_shop.save()
+        return other_shop
+
+    def as_person(self, person):
+        client = Client(headers={"host": "canary.test"})
+        client.force_login(person, backend="allauth.account.auth_backends.AuthenticationBackend")
+        return client
+
+    def test_they_open_no_workspace_by_page_or_api(self, strict, alice):
+        client = self.as_person(alice)
+        welcome = client.get("/app/").content.decode()
+        assert "belong to no organization" in welcome
+        assert "Begin" not in welcome
+        refused = client.post("/app/new/", {"name": "Sneaked in"})
+        assert "opens no new organizations for you" in refused.content.decode()
+        refused = client.post("/api/v1/organizations", {"name": "Sneaked in"}, content_type="application/json")
+        assert (refused.status_code, refused.json()["error"]["code"]) == (403, "storefront_not_open")
+        assert not Organization.objects.filter(storefront=strict).exists()
+
+    def test_whoever_belongs_there_opens_another_while_the_shop_is_open(self, strict, alice):
+        factories.make_organization(storefront=strict, owner=alice)
+        answer = self.as_person(alice).post("/app/new/", {"name": "One more"})
+        opened = Organization.objects.filter(storefront=strict, name="One more").exists()
+        assert opened == strict.is_open == (answer.status_code == 302)
+
+    def test_its_own_staff_open_one_while_the_shop_is_open(self, strict):
+        worker = factories.make_staff(strict)
+        assert organizations.may_open(strict, worker) == strict.is_open
+
+
+def test_an_invited_outside_identity_with_another_first_mailbox_gets_no_workspace_of_its_own(rf, shop, letter):
+    Storefront.objects.update(sign_up_policy="invited")
+    request = rf.post("/")
+    request.storefront, request.session, request.user = Storefront.objects.get(), SessionStore(), AnonymousUser()
+    request.session[signup.INVITATION_SESSION_KEY] = Invitation.unscoped.get().public_id
+    person = factories.make_user("other@example.com")
+    signup.welcome(request, person)
+    assert not person.memberships.exists()
 
 
 @pytest.mark.usefixtures("invited_only")

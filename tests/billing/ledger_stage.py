@@ -29,7 +29,8 @@ class Stage:
             wallets.open_for(organization)
         self.organization = organization
         self.now = NOW
-        self.process = ProcessLease.objects.create(name="test", started_at=NOW, heartbeat_at=LATER)
+        number = 1_000_000 + organization.pk  # no organization's, so that the two cannot be mistaken for each other
+        self.process = ProcessLease.objects.create(pk=number, name="test", started_at=NOW, heartbeat_at=LATER)
         self.numbers = count(self.process.pk << 39)
         self.uids = count(1)
         self.seen_epoch = self.epoch
@@ -112,4 +113,5 @@ class Stage:
 
     def proven(self) -> None:
         """The books hold."""
-        assert audit.run().findings == []
+        findings = audit.run().findings
+        assert findings == [], [str(finding) for finding in findings]

@@ -10,13 +10,13 @@ from typing import Any
 import psycopg
 import pytest
 from django.core.management import CommandError, call_command
-from django.db import OperationalError, connection, connections, transaction
+from django.db import IntegrityError, OperationalError, connection, connections, transaction
 
 from accounts.models.organizations import Standing
 from accounts.signals import access_changed
 from billing import audit, commit, leases, ledger, wallets
 from billing.commit import Busy, Committer
-from billing.models import Account, ProcessLease, Transfer, Wallet
+from billing.models import Account, CapCounter, ProcessLease, Transfer, Wallet
 from billing.models.ledger import Kind
 from billing.operations import (
     BadOperation,
@@ -558,6 +558,71 @@ def test_one_hold_that_cannot_be_ended_keeps_no_others(stage: Stage) -> None:
     ProcessLease.objects.filter(pk=broken.process.pk).update(heartbeat_at=NOW.replace(year=2020))
     assert leases.sweep() == 1
     assert (broken.hold(bad).outcome, stage.hold(good).outcome) == (None, "expired")
+
+
+@pytest.mark.parametrize("breaks", ["counter", "wallet", "line"])
+def test_whatever_is_broken_about_a_hold_keeps_no_others(stage: Stage, breaks: str) -> None:
+    stage.top_up(100)
+    broken = Stage()
+    broken.top_up(100)
+    bad, _ = broken.reserve(60, caps=(broken.cap(100),))
+    stage.process, stage.numbers = broken.process, broken.numbers
+    good, _ = stage.reserve(60)
+    if breaks == "counter":
+        CapCounter.unscoped.all().delete()
+    elif breaks == "wallet":
+        Wallet.unscoped.filter(pk=broken.organization.pk).delete()
+    else:  # an account with nothing in it is not read
+        Account.unscoped.filter(organization=broken.organization).update(held=0, posted=0)
+    ProcessLease.objects.filter(pk=broken.process.pk).update(heartbeat_at=NOW.replace(year=2020))
+    assert leases.sweep() == 1
+    assert (broken.hold(bad).outcome, stage.hold(good).outcome) == (None, "expired")
+    assert audit.run().findings
+
+
+def test_a_sweep_without_a_database_ends_and_says_so(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A hold is not called broken because the database is away; the next sweep takes it."""
+    hold_id, _ = stage.reserve(0)
+    ProcessLease.objects.filter(pk=stage.process.pk).update(heartbeat_at=NOW.replace(year=2020))
+    with monkeypatch.context() as patch:
+        patch.setattr(leases.ledger, "apply", Away())
+        with pytest.raises(OperationalError):
+            leases.sweep()
+    assert leases.sweep() == 1
+    assert stage.hold(hold_id).outcome == "expired"
+
+
+class Away:
+    def __call__(self, *_: Any) -> Any:
+        raise failure(psycopg.OperationalError("the server is away"))
+
+
+def test_a_further_attempt_is_written_down_once_though_nobody_knows_whether_it_was(
+    stage: Stage, committer: Committer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """An extension by nothing carries a row; COMMIT arrives, its answer does not, and the same is done again."""
+    hold_id, _ = stage.reserve(0)
+    row = (ProcessLease.objects.latest("id").pk + 1_000, "departure", NOW, NOW)
+    rider = Rider("billing_processlease", ("id", "name", "started_at", "heartbeat_at"), [row])
+    Meddling(monkeypatch, after=[failure(psycopg.OperationalError("server closed the connection"))])
+    extend = Extend(hold_id, stage.organization.pk, 1, 0, 0, riders=(rider,))
+    assert run(committer.submit(extend)) == Granted(0)
+    assert run(committer.submit(extend)) == Granted(0)
+    assert ProcessLease.objects.filter(name="departure").count() == 1
+
+
+def test_what_must_be_new_is_not_kept_quietly(stage: Stage) -> None:
+    """Only that one case forgives a row that is there: elsewhere a clash fails the operation and leaves no hold."""
+    stage.top_up(100)
+    hold_id, _ = stage.reserve(10)
+    rider = Rider(
+        "billing_processlease", ("id", "name", "started_at", "heartbeat_at"), [(stage.process.pk, "x", NOW, NOW)]
+    )
+    with pytest.raises(IntegrityError):
+        stage.reserve(10, riders=(rider,))
+    with pytest.raises(IntegrityError):
+        stage.extend(hold_id, 10, riders=(rider,))
+    assert stage.money() == (100, 10)
 
 
 def test_a_grant_that_cannot_lapse_does_not_lapse_for_ever(stage: Stage) -> None:

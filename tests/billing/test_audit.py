@@ -155,6 +155,41 @@ CORRUPTIONS = {
         "UPDATE accounts_organization SET standing = 'suspended' WHERE id = {org}",
         "I13",
     ),
+    "a cap made another's": (
+        "UPDATE billing_capcounter SET scope_kind = 'organization', scope_id = {other} WHERE id = " + COUNTER,
+        "I4",
+    ),
+    "a loss of the house that belongs to nobody": (
+        "UPDATE billing_transfer SET organization_id = NULL WHERE code = 'unrecovered' AND organization_id = {org}",
+        "I5",
+    ),
+    "paid credit that will expire": (
+        f"UPDATE billing_account SET expires_at = '2020-01-01 00:00:00+00:00' WHERE id = {PAID}",
+        "I4",
+    ),
+    "a gift burned last": (f"UPDATE billing_account SET priority = 9 WHERE id = {PROMO}", "I4"),
+    "a gift that became paid credit": (
+        "UPDATE billing_transfer SET debit_id = 4 WHERE uid = 'pay-{org}'",
+        "I9",
+    ),
+    "a refund of a gift": (
+        "UPDATE billing_transfer SET reverses_id = (SELECT min(id) FROM billing_transfer WHERE credit_id = "
+        + PROMO
+        + ") WHERE code = 'refund' AND organization_id = {org}",
+        "I9",
+    ),
+    "a refund of nothing": (
+        "UPDATE billing_transfer SET reverses_id = 999999999 WHERE code = 'refund' AND organization_id = {org}",
+        "I9",
+    ),
+    "the house's accounts exchanged": (
+        "UPDATE billing_account SET kind = 'other' WHERE id = 3",
+        "I1",
+    ),
+    "a process that never was": (
+        f"UPDATE billing_hold SET process_id = 999999999 WHERE id = {OPEN}",
+        "I5",
+    ),
     "a process long dead": (
         "UPDATE billing_processlease SET heartbeat_at = '2020-01-01 00:00:00+00:00'"
         f" WHERE id = (SELECT process_id FROM billing_hold WHERE id = {OPEN})",
@@ -171,12 +206,15 @@ def superuser() -> Iterator[None]:
             cursor.execute("SET CONSTRAINTS ALL IMMEDIATE")
             cursor.execute("SET session_replication_role = replica")
             cursor.execute(
-                "SELECT conrelid::regclass, conname FROM pg_constraint WHERE contype = 'c'"
+                "SELECT conrelid::regclass, conname, pg_get_constraintdef(oid) FROM pg_constraint WHERE contype = 'c'"
                 " AND conrelid::regclass::text LIKE 'billing_%'"
             )
-            for table, name in cursor.fetchall():
+            constraints = cursor.fetchall()
+            for table, name, _ in constraints:
                 cursor.execute(f'ALTER TABLE {table} DROP CONSTRAINT "{name}"')
             yield
+            for table, name, condition in constraints:
+                cursor.execute(f'ALTER TABLE {table} ADD CONSTRAINT "{name}" {condition} NOT VALID')
             cursor.execute("SET session_replication_role = origin")
         else:
             cursor.execute("SELECT name, sql FROM sqlite_master WHERE type = 'trigger'")
@@ -234,7 +272,58 @@ def test_a_guard_that_is_gone_is_a_finding() -> None:
         cursor.execute(f"DROP TRIGGER billing_transfer_no_update{table}")
     [finding] = audit.run().findings
     assert (finding.invariant, finding.detail) == ("I2", "billing_transfer_no_update is missing or off")
-    assert str(finding).startswith("I2: the database guards its rows: trigger: ")
+    assert str(finding).startswith("I2: the database guards its rows: guard: ")
+
+
+def replaced(name: str, old: str, new: str) -> None:
+    """Somebody with every right put another guard where one stood."""
+    with connection.cursor() as cursor:
+        if connection.vendor == "postgresql":
+            cursor.execute("SELECT pg_get_triggerdef(oid), tgrelid::regclass FROM pg_trigger WHERE tgname = %s", [name])
+        else:
+            cursor.execute("SELECT sql, '' FROM sqlite_master WHERE name = %s", [name])
+        [[text, table]] = cursor.fetchall()
+        assert old in text
+        cursor.execute(f"DROP TRIGGER {name}" + (f" ON {table}" if table else ""))
+        cursor.execute(text.replace(old, new))
+
+
+@pytest.mark.parametrize(
+    ("name", "old", "new"),
+    [
+        ("billing_hold_stays", "BEFORE DELETE", "AFTER INSERT"),
+        ("billing_hold_stays", "billing_hold", "billing_wallet"),
+        ("billing_transfer_no_update", "UPDATE", "UPDATE OF reason"),
+        ("billing_account_fixed", "kind, unit", "kind"),
+    ],
+)
+def test_a_guard_that_guards_something_else_is_a_finding(name: str, old: str, new: str) -> None:
+    replaced(name, f"{old} ", f"{new} ")
+    [finding] = audit.run().findings
+    assert (finding.invariant, finding.detail) == ("I2", f"{name} is not what it was")
+
+
+def test_a_guard_that_only_looks_like_one_is_a_finding() -> None:
+    with connection.cursor() as cursor:
+        if connection.vendor == "postgresql":
+            cursor.execute(
+                "CREATE OR REPLACE FUNCTION billing_hold_ends_once() RETURNS trigger LANGUAGE plpgsql AS"
+                " $$ BEGIN RETURN new; END $$"
+            )
+        else:
+            replaced("billing_hold_ends_once", "RAISE(ABORT", "coalesce(0")
+    [finding] = audit.run().findings
+    assert finding.detail == "billing_hold_ends_once is not what it was"
+
+
+def test_a_constraint_that_is_gone_is_a_finding() -> None:
+    with connection.cursor() as cursor:
+        cursor.execute("DROP INDEX transfer_uid_once")
+        wanted = {"transfer_uid_once is missing or off"}
+        if connection.vendor == "postgresql":  # on SQLite a CHECK stands in the text of its table
+            cursor.execute("ALTER TABLE billing_account DROP CONSTRAINT account_never_overdrawn")
+            wanted.add("account_never_overdrawn is missing or off")
+    assert {(finding.invariant, finding.detail) for finding in audit.run().findings} == {("I2", w) for w in wanted}
 
 
 def test_an_incremental_run_begins_at_the_last_clean_checkpoint(
@@ -285,9 +374,7 @@ def test_the_audit_cannot_write(monkeypatch: pytest.MonkeyPatch) -> None:
 
     def check(since: int) -> list[audit.Finding]:
         with connection.cursor() as cursor:
-            cursor.execute(
-                "PRAGMA query_only" if connection.vendor == "sqlite" else "SHOW default_transaction_read_only"
-            )
+            cursor.execute("PRAGMA query_only" if connection.vendor == "sqlite" else "SHOW transaction_read_only")
             seen.append(cursor.fetchone()[0])
         return []
 

@@ -18,7 +18,7 @@ from django.db import (
 from billing import commit, ledger
 from billing.commit import Busy, Committer, OpenTransaction
 from billing.models import Hold, ProcessLease, Wallet
-from billing.operations import Granted, Insufficient, Post, Posted, Release, Rider, Settle, Settled
+from billing.operations import Extend, Granted, Insufficient, Post, Posted, Release, Rider, Settle, Settled
 from tests.billing.ledger_stage import NOW, Stage
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -64,6 +64,26 @@ class Gate:
 
     async def closed(self) -> None:
         await asyncio.to_thread(self.entered.wait, 20)
+
+
+def test_an_extension_whose_caller_left_stays_until_its_hold_ends(
+    stage: Stage, committer: Committer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stage.top_up(100)
+    hold_id, _ = stage.reserve(30)
+    gate = Gate(monkeypatch)
+
+    async def story() -> None:
+        task = asyncio.create_task(committer.submit(Extend(hold_id, stage.organization.pk, 1, 20, 20)))
+        await gate.closed()
+        task.cancel()
+        gate.open.set()
+        assert await committer.submit(settling(stage, hold_id, 45)) == Settled(45, 0)
+
+    run(story())
+    assert stage.hold(hold_id).held_nano == 50
+    assert stage.money() == (55, 0)
+    stage.proven()
 
 
 def test_many_callers_share_commits_and_each_gets_its_own_verdict(stage: Stage, committer: Committer) -> None:

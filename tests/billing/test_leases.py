@@ -2,7 +2,7 @@ import threading
 from datetime import timedelta
 
 import pytest
-from django.db import DatabaseError
+from django.db import DatabaseError, InterfaceError
 from django.db.models.functions import Now
 
 from billing import leases, tasks
@@ -81,7 +81,10 @@ def test_a_lease_given_up_for_dead_is_replaced() -> None:
 
 
 @pytest.mark.django_db(transaction=True)
-def test_a_lease_beats_through_an_outage_and_ends_when_it_is_stopped(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("away", [DatabaseError("away"), InterfaceError("connection already closed")])
+def test_a_lease_beats_through_an_outage_and_ends_when_it_is_stopped(
+    monkeypatch: pytest.MonkeyPatch, away: Exception
+) -> None:
     beats = threading.Semaphore(0)
     original = Lease.beat
     answers = iter([True, False])
@@ -89,7 +92,7 @@ def test_a_lease_beats_through_an_outage_and_ends_when_it_is_stopped(monkeypatch
     def beat(lease: Lease) -> bool:
         try:
             if not next(answers, True):
-                raise DatabaseError("away")
+                raise away
             return original(lease)
         finally:
             beats.release()

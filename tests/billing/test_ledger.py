@@ -296,7 +296,8 @@ def test_a_grant_in_time_does_not_lapse(stage: Stage) -> None:
 
 def test_a_cap_is_reserved_with_the_hold(stage: Stage) -> None:
     stage.top_up(1_000_000)
-    caps = (stage.cap(1_000, window="month"), stage.cap(10_000, scope="organization"))
+    whole = stage.cap(10_000, scope="organization", scope_id=stage.organization.pk)
+    caps = (stage.cap(1_000, window="month"), whole)
     reserves = [stage.reserving(200, caps=caps) for _ in range(50)]
     verdicts = stage.apply(*reserves)
     assert verdicts.count(Granted(200)) == 5
@@ -552,7 +553,8 @@ def test_riders_may_carry_whatever_a_column_holds(stage: Stage) -> None:
 def test_the_guards_can_be_taken_down_and_put_up_again() -> None:
     with connection.schema_editor() as editor:
         Guards().database_backwards("billing", editor, ProjectState(), ProjectState())
-        assert len(audit.run().findings) == len(SQLITE)
+        truncates = 2 if connection.vendor == "postgresql" else 0
+        assert len(audit.run().findings) == len(SQLITE) + truncates
         Guards().database_forwards("billing", editor, ProjectState(), ProjectState())
     assert audit.run().findings == []
     assert Guards().describe().startswith("Guard")

@@ -112,7 +112,7 @@ def test_pages_ask_no_other_host_and_allow_nothing_inline(client, shop):
     assert not re.search(r"<script(?![^>]*\bsrc=)[^>]*>", text)
 
 
-@pytest.mark.parametrize("status", [400, 403, 404, 421, 429, 500, 503])
+@pytest.mark.parametrize("status", [400, 403, 404, 405, 421, 429, 500, 503])
 def test_error_pages_need_no_database(status, rf, django_assert_num_queries, shop):
     from plumbing import problems
 
@@ -143,6 +143,17 @@ def test_too_many_tries_get_a_friendly_page(client, alice):
         response = client.post("/accounts/login/", {"login": alice.email, "password": "wrong"})
     assert response.status_code == 429
     assert "A little too fast" in response.content.decode()
+    assert response["Retry-After"] == "60"
+    assert response["X-Request-Id"] in response.content.decode()
+
+
+def test_the_address_of_a_form_says_what_it_is(client, organization, alice):
+    client.force_login(alice)
+    response = client.get(f"/app/{organization.slug}/members/invite/")
+    assert (response.status_code, response["Allow"]) == (405, "POST")
+    assert "Nothing was changed" in response.content.decode()
+    told = client.get(f"/app/{organization.slug}/members/invite/", headers={"accept": "application/json"})
+    assert told.json()["error"]["code"] == "method_not_allowed"
 
 
 def test_a_stale_form_says_so(shop):

@@ -15,6 +15,7 @@ from accounts.models import ApiKey, AuditEvent, Impersonation, Invitation, Membe
 from accounts.models.keys import KeyKind
 from gateway.models import AIModel, Credential, PriceProposal, Provider, Route
 from tests import factories
+from tests.desk.money_rows import fill_money, money_rows_of
 
 CANARY = "CANARY"
 REASON = "because the customer asked"
@@ -59,6 +60,7 @@ def fill(shop: Storefront, mark: str) -> Organization:
     trail.record("user.signed_up", source=source, target=owner, storefront=shop)
     trail.record("storefront.changed", source=source, target=shop, after={"tagline": f"{mark} tagline"})
     fill_supply(mark)
+    fill_money(organization, mark)
     return organization
 
 
@@ -188,6 +190,7 @@ def rows_of(shop: Storefront) -> dict[str, list[int]]:
         "user": list(
             User.objects.filter(memberships__organization__storefront=shop).distinct().values_list("pk", flat=True)
         ),
+        **money_rows_of(shop),
     }
 
 

@@ -98,6 +98,13 @@ def test_the_desk_can_be_used_by_everybody(
     refuse_findings(page)
 
 
+def test_boxes_that_ask_as_one_types_have_a_name(open_page: Callable[..., Page], root: User) -> None:
+    page = open_page(root, reverse("admin:accounts_storefrontstaff_add"))
+    page.locator(".select2-selection__rendered[aria-label=Storefront]").wait_for()
+    page.locator(".select2-selection__rendered[aria-label=User]").wait_for()
+    refuse_findings(page)
+
+
 def test_the_desk_on_a_phone(open_page: Callable[..., Page], operator: User, ours: Organization) -> None:
     for name, path in (("index", "admin:index"), ("organizations", "admin:accounts_organization_changelist")):
         page = open_page(operator, reverse(path), width_px=360)

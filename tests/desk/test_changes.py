@@ -15,6 +15,7 @@ from django.urls import reverse
 from django.utils import timezone
 from PIL import Image
 
+from accounts import members, trail
 from accounts.models import (
     ApiKey,
     AuditEvent,
@@ -125,6 +126,7 @@ def test_every_deed_happens_by_post_with_a_reason_and_leaves_an_event(
     client = browse(root)
     StorefrontDomain.objects.create(storefront=shop, host="home.test")
     StorefrontDomain.objects.create(storefront=shop, host="other-home.test", is_primary=True)
+    factories.make_membership(factories.make_organization(storefront=shop, name="With a developer"))
     done = set()
     for model, table in admin.site._registry.items():
         for deed in table.deeds:
@@ -146,6 +148,7 @@ def test_every_deed_happens_by_post_with_a_reason_and_leaves_an_event(
     assert done == {
         "visit", "suspend", "restore", "erase", "disable", "enable", "revoke", "make-primary", "remove", "dismiss",
         "try", "switch-off", "switch-on", "accept", "refuse",
+        "make-owner",
     }  # fmt: skip
 
 
@@ -245,6 +248,37 @@ def test_erasing_somebody_keeps_the_books(browse: Browse, staff: User, ours: Org
     event = AuditEvent.objects.get(action="user.erased")
     assert "homemark-owner" not in f"{event.target_name}{event.before}{event.after}"
     assert rows == {model.__name__: model._base_manager.count() for model in (Organization, ApiKey, User)}
+
+
+def test_an_owner_others_depend_on_is_replaced_before_they_are_erased(
+    browse: Browse, staff: User, operator: User, ours: Organization
+) -> None:
+    owner = User.objects.get(email="homemark-owner@example.com")
+    heir = factories.make_membership(ours, factories.make_user("heir@example.com"))
+    refused = browse(staff).post(address(owner, "deed", "erase"), {"reason": REASON})
+    assert "no other owner" in refused.content.decode()
+    owner.refresh_from_db()
+    assert owner.email == "homemark-owner@example.com"
+    assert browse(operator).post(address(heir, "deed", "make-owner"), {"reason": REASON}).status_code == 403
+    assert browse(staff).post(address(heir, "deed", "make-owner"), {"reason": REASON}).status_code == 302
+    assert dict(ours.memberships.values_list("user__email", "role")) == {
+        "heir@example.com": "owner",
+        "homemark-owner@example.com": "admin",
+    }
+    event = AuditEvent.objects.get(action="ownership.assigned")
+    assert (event.before["owners"], event.after, event.reason) == (
+        ["homemark-owner@example.com"],
+        {"owner": "heir@example.com"},
+        REASON,
+    )
+    assert browse(staff).post(address(owner, "deed", "erase"), {"reason": REASON}).status_code == 302
+
+
+def test_somebody_who_is_switched_off_owns_nothing(ours: Organization) -> None:
+    gone = factories.make_membership(ours, factories.make_user("gone@example.com", is_active=False))
+    with pytest.raises(members.MembersRefused, match="switched off"):
+        members.appoint(gone, source=trail.SYSTEM, reason=REASON)
+    assert ours.memberships.get(role="owner").user.email == "homemark-owner@example.com"
 
 
 def test_nothing_on_the_desk_is_ever_deleted(browse: Browse, root: User, ours: Organization, shop: Storefront) -> None:

@@ -17,7 +17,7 @@ from tests.desk.conftest import CANARY, rows_of, text_of
 
 Browse = Callable[..., Client]
 TABLES: list[tuple[type[Model], ScopedAdmin]] = list(admin.site._registry.items())  # type: ignore[arg-type]
-ECHO = re.compile(r'value="canary"|[?&;](q|s)=canary|=canac?\b')
+ECHO = re.compile(r'value="canary"|q%3dcanary|[?&;](q|s)=canary|=canac?\b')
 NAMES = [model._meta.model_name for model, _ in TABLES]
 PARAMETERLESS = {"index", "search", "autocomplete", "jsi18n", "login", "logout", "password_change"}
 

@@ -15,8 +15,8 @@ import pytest
 from django.urls import URLPattern
 
 from billing.models import Hold
-from gateway import counts
 from gateway.doorway import FRONTS, VERBS
+from gateway.fair_billing import Rule
 from gateway.models import Attempt, Departure
 from gateway.urls import urlpatterns
 from tests.gateway.house import CANONICAL, EXPRESS, House, opened
@@ -74,9 +74,9 @@ WORK: dict[str, Work] = {
     "v1/moderations": Work("/v1/moderations", {"input": "A text."}),
     "v1/rerank": Work("/v1/rerank", {"model": "sandbox-rerank", "query": "a fox", "documents": ["a fox", "an owl"]}),
     "v1/messages/count_tokens": Work(
-        "/v1/messages/count_tokens", {"model": "sandbox-standard", "messages": HELLO}, rule=counts.FREE_RULE
+        "/v1/messages/count_tokens", {"model": "sandbox-standard", "messages": HELLO}, rule=Rule.COUNTING_IS_FREE
     ),
-    "countTokens": Work("/v1beta/models/sandbox-standard:countTokens", CONTENTS, rule=counts.FREE_RULE),
+    "countTokens": Work("/v1beta/models/sandbox-standard:countTokens", CONTENTS, rule=Rule.COUNTING_IS_FREE),
 }
 # Addresses where nothing is sent anywhere; the method, and what a well-meant request carries.
 LOOKS: dict[str, tuple[str, str, dict[str, Any] | None]] = {

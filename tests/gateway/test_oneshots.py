@@ -36,8 +36,8 @@ def sell(name: str, upstream: str, purpose: str, **rate: Any) -> None:
 
 def test_faults_cost_nothing_and_silence_an_estimate(house):
     for number, (fault, status, charged) in enumerate(
-        [("status=500", 502, False), ("status=429", 503, False), ("status=401", 503, False), ("no-usage", 200, True)]
-    ):
+        [("no-usage", 200, True), ("status=500", 502, False), ("status=429", 503, False), ("status=401", 503, False)]
+    ):  # the refused key last: it rests for all that it opens
         sell(f"odd-{number}", f"sandbox-embedding+{fault}", "embedding", price="2.00")
         answer = house.post("/v1/embeddings", {"model": f"odd-{number}", "input": "A text of some length."})
         assert answer.status_code == status, (fault, answer.text)

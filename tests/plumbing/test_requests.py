@@ -1,6 +1,8 @@
 """Who asks, under which id, and how it went."""
 
+import io
 import ipaddress
+import logging
 import time
 from typing import Any
 
@@ -187,3 +189,35 @@ class TestMiddleware:
         )
         assert lines[0]["bound"] == {"request_id": "harmless-id-3", "storefront": shop.public_id}
         assert structlog.contextvars.get_contextvars() == {}
+
+    @pytest.mark.parametrize(("peer", "believed"), [("10.0.0.1", True), ("203.0.113.9", False), ("nonsense", False)])
+    def test_only_a_trusted_proxy_says_which_scheme_was_used(self, settings: Any, peer: str, believed: bool) -> None:  # noqa: FBT001 - a table's column
+        settings.TRUSTED_PROXIES = [ipaddress.ip_network("10.0.0.0/8")]
+        settings.SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https")
+        request = RequestFactory().get("/", headers={"x-forwarded-proto": "https"}, REMOTE_ADDR=peer)
+        seen: list[bool] = []
+
+        def answer(asked: HttpRequest) -> HttpResponse:
+            seen.append(asked.is_secure())
+            return HttpResponse()
+
+        requests.RequestMiddleware(answer)(request)
+        assert seen == [believed]
+
+    @pytest.mark.parametrize(
+        "path",
+        [
+            "/invitations/CaNaRy0123456789CaNaRy_-x/",
+            "/accounts/password/reset/key/1a-CaNaRy-0123456789CaNaRy/",
+            "/ACCOUNTS/Password/Reset/Key/1a-CaNaRy-0123456789CaNaRy",
+        ],
+    )
+    def test_an_address_that_opens_something_is_not_in_the_log(self, client: Client, shop: Any, path: str) -> None:
+        stream = io.StringIO()
+        handler = logging.getLogger().handlers[0]
+        assert isinstance(handler, logging.StreamHandler)
+        before = handler.setStream(stream)
+        client.get(path)
+        handler.setStream(before)
+        assert "request" in stream.getvalue()
+        assert "CaNaRy" not in stream.getvalue()

@@ -7,10 +7,11 @@ from django.core.management.base import BaseCommand, CommandError
 from django.db.models import Q
 
 from accounts import trail
-from accounts.models import Organization
+from accounts.models import Organization, User
 from billing import wallets
+from billing.adjustments import limit_nano
 from billing.models.ledger import Kind
-from billing.money import BadAmount, parse_usd
+from billing.money import BadAmount, dollars, parse_usd
 
 
 class Command(BaseCommand):
@@ -21,15 +22,17 @@ class Command(BaseCommand):
         parser.add_argument("amount", help="US dollars, such as 5 or 12.50")
         parser.add_argument("--reason", required=True)
         parser.add_argument("--paid", action="store_true", help="it was paid for outside, and may be refunded")
+        parser.add_argument("--second", default="", help="the mail address of the operator who agrees, above the limit")
         parser.add_argument("--uid", default="", help="a name for this credit; the same name is credited once")
 
     def handle(self, *args: Any, **options: Any) -> None:
         organization = _find(options["organization"])
         try:
+            _check_limit(parse_usd(options["amount"]), options["second"])
             credited = wallets.credit(
                 organization,
                 parse_usd(options["amount"]),
-                options["reason"],
+                f"{options['reason']} (agreed by {options['second']})" if options["second"] else options["reason"],
                 trail.SYSTEM,
                 kind=Kind.PAID if options["paid"] else Kind.PROMO,
                 uid=options["uid"],
@@ -38,6 +41,15 @@ class Command(BaseCommand):
             raise CommandError(str(error)) from error
         again = " (it had been credited before)" if credited.repeated else ""
         self.stdout.write(f"{organization.public_id} was credited {options['amount']} USD{again}")
+
+
+def _check_limit(amount_nano: int, second: str) -> None:
+    """Above the limit somebody of the staff has agreed, and is named."""
+    if amount_nano <= limit_nano():
+        return
+    if not User.objects.filter(email__iexact=second, is_staff=True, is_active=True).exists():
+        message = f"More than {dollars(limit_nano())} needs a second operator: name one with --second their@address."
+        raise CommandError(message)
 
 
 def _find(name: str) -> Organization:

@@ -99,6 +99,8 @@ def _announce(host: str, port: int) -> None:
     if "PUBLIC_PORT" not in os.environ:
         os.environ["PUBLIC_PORT"] = str(port)
         settings.PUBLIC_PORT = port
+    if not settings.STRIPE_SECRET_KEY and not settings.STRIPE_API_BASE:  # payments go to the sandbox at our own address
+        settings.STRIPE_API_BASE = os.environ["STRIPE_API_BASE"] = f"http://127.0.0.1:{port}/sandbox/stripe"
 
 
 def serve(host: str, port: int) -> None:

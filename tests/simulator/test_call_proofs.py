@@ -1,0 +1,24 @@
+"""Short versions of the long proofs over real server processes."""
+
+import pytest
+
+from tests.simulator import call_kills, recorded, revocations, storm
+
+pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.slow]
+
+
+@pytest.mark.parametrize("point", ["CP2", "CP6", "CP9"])
+def test_a_gateway_killed_in_the_middle_of_calls_loses_nothing_that_was_seen(point: str) -> None:
+    assert call_kills.deaths(times=1, seed=3, points=(point,)) == 0
+
+
+def test_a_small_storm_of_streams_is_settled_as_the_provider_counted() -> None:
+    assert storm.storm(streams=120, clients=12, seed=5) == 0
+
+
+def test_keys_revoked_under_hot_processes_are_admitted_nowhere() -> None:
+    assert revocations.revocations(times=5, processes=2) == 0
+
+
+def test_every_recorded_answer_is_charged_exactly() -> None:
+    assert recorded.recorded(cuts=1) == 0
