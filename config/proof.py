@@ -90,7 +90,7 @@ def _servers(environment: dict[str, str], scratch: str) -> Iterator[dict[str, st
     from config import servers
 
     with (
-        servers.postgresql(environment.get("DATABASE_URL")) as database_url,
+        servers.postgresql(environment.get("DATABASE_URL"), durable=False) as database_url,
         servers.redis(environment.get("REDIS_URL"), scratch) as redis_url,
     ):
         yield {**environment, "DATABASE_URL": database_url, "REDIS_URL": redis_url}

@@ -17,9 +17,13 @@ from pathlib import Path
 PATIENCE_S = 20
 
 
+# What only a power cut could tell apart, and the suite makes and drops a database for each test that commits.
+HASTY = ("fsync = off", "synchronous_commit = off", "full_page_writes = off")
+
+
 @contextmanager
-def postgresql(given_url: str | None) -> Iterator[str]:
-    """Yield the URL of a real PostgreSQL."""
+def postgresql(given_url: str | None, *, durable: bool = True) -> Iterator[str]:
+    """Yield the URL of a real PostgreSQL; ours waits for its disk unless told that nothing of it is to last."""
     if given_url and given_url.startswith("postgres"):
         yield given_url
         return
@@ -30,9 +34,20 @@ def postgresql(given_url: str | None) -> Iterator[str]:
     with tempfile.TemporaryDirectory(prefix="tollgate-postgresql-") as folder:
         server = get_server(Path(folder) / "data", cleanup_mode="delete")
         try:
+            if not durable:
+                _hurry(server.get_uri())
             yield server.get_uri()
         finally:
             server.cleanup()
+
+
+def _hurry(url: str) -> None:
+    import psycopg  # only here: the command that comes before the environment imports this file, too
+
+    with psycopg.connect(url, autocommit=True) as connection:
+        for setting in HASTY:
+            connection.execute(f"ALTER SYSTEM SET {setting}".encode())
+        connection.execute("SELECT pg_reload_conf()")
 
 
 @contextmanager

@@ -91,7 +91,9 @@ class RequestMiddleware:
         started_at = time.perf_counter()
         stamped: Any = request
         if not trusted_peer(request.META.get("REMOTE_ADDR", ""), settings.TRUSTED_PROXIES):
-            request.META.pop("HTTP_X_FORWARDED_PROTO", None)  # Django would take anybody's word for it
+            # Django would take anybody's word for it; the mailbox still has to see that somebody stands in between.
+            if (told := request.META.pop("HTTP_X_FORWARDED_PROTO", None)) is not None:
+                request.META["HTTP_X_FORWARDED_UNBELIEVED"] = told
         stamped.request_id = request_id(request.headers.get("X-Request-Id"))
         stamped.client_ip = client_address(
             peer=request.META.get("REMOTE_ADDR", ""),

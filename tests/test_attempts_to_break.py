@@ -192,11 +192,15 @@ def test_no_page_takes_a_form_without_its_token(organization: Any, alice: Any) -
     boss = factories.make_staff(email="root@example.com")
     factories.make_membership(organization, boss, role="admin")
     key, _ = factories.make_key(organization)
+    top_up, payment = factories.make_payment(organization)
     things = {
         "organization": organization,
         "membership": Membership.objects.of(organization).get(user=alice),
         "invitation": organization,  # a name that leads to nothing will do: the token is asked for first
         "key": key,
+        "top_up": top_up,
+        "payment": payment,
+        "call": factories.make_call(organization),
         "authenticator": boss,
     }
     client = Client(HTTP_HOST=HOST, enforce_csrf_checks=True, raise_request_exception=False)

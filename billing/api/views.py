@@ -163,6 +163,7 @@ class ReceiptView(BillingView):
 class CardsView(BillingView):
     """Saved cards."""
 
+    lists = True
     scopes: ClassVar = {"GET": Scope.BILLING_READ}
 
     @extend_schema(
@@ -170,8 +171,7 @@ class CardsView(BillingView):
     )
     def get(self, request: Request, organization_id: str) -> Response:
         """List the cards left with the provider."""
-        rows = SavedCard.objects.of(self.seat.organization).filter(removed_at=None)[:20]
-        return Response(serializers.CardShown(rows, many=True).data)
+        return self.page(SavedCard.objects.of(self.seat.organization).filter(removed_at=None), serializers.CardShown)
 
 
 class PortalView(BillingView):

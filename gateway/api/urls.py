@@ -26,5 +26,5 @@ ORGANIZATION = "api/v1/organizations/<public_id:organization_id>"
 urlpatterns = [
     path("api/v1/fair-billing", calls.FairBillingView.as_view(), name="api_fair_billing"),
     path(f"{ORGANIZATION}/calls", calls.CallsView.as_view(), name="api_calls"),
-    path(f"{ORGANIZATION}/calls/<call_number:call_id>/receipt", calls.ReceiptView.as_view(), name="api_receipt"),
+    path(f"{ORGANIZATION}/calls/<call_number:call_id>/receipt", calls.ReceiptView.as_view(), name="api_call_receipt"),
 ]

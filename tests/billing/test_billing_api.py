@@ -137,7 +137,7 @@ def test_the_standing_order_needs_a_card(api, settings) -> None:
     assert (answer.status_code, answer.json()["error"]["code"]) == (409, "no_saved_card")
     off = api.send("PUT", "/auto-recharge", wish | {"is_on": False})
     assert (off.status_code, off.json()["amount"], off.json()["card"]) == (200, "10.00", None)
-    assert api.get("/cards").json() == []
+    assert api.get("/cards").json()["results"] == []
 
 
 def test_a_key_without_the_scope_and_a_stranger_see_nothing(organization, charlie) -> None:
