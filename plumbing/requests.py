@@ -90,10 +90,10 @@ class RequestMiddleware:
     def __call__(self, request: HttpRequest) -> HttpResponse:
         started_at = time.perf_counter()
         stamped: Any = request
-        if not trusted_peer(request.META.get("REMOTE_ADDR", ""), settings.TRUSTED_PROXIES):
+        told = request.META.get("HTTP_X_FORWARDED_PROTO")
+        if told is not None and not trusted_peer(request.META.get("REMOTE_ADDR", ""), settings.TRUSTED_PROXIES):
             # Django would take anybody's word for it; the mailbox still has to see that somebody stands in between.
-            if (told := request.META.pop("HTTP_X_FORWARDED_PROTO", None)) is not None:
-                request.META["HTTP_X_FORWARDED_UNBELIEVED"] = told
+            request.META["HTTP_X_FORWARDED_UNBELIEVED"] = request.META.pop("HTTP_X_FORWARDED_PROTO")
         stamped.request_id = request_id(request.headers.get("X-Request-Id"))
         stamped.client_ip = client_address(
             peer=request.META.get("REMOTE_ADDR", ""),

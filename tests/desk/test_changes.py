@@ -39,7 +39,7 @@ CHANGES: list[tuple[type[Any], dict[str, Any]]] = [
     (Storefront, {"tagline": "New words", "brand_color": "#112233", "is_open": ""}),
     (User, {"name": "Renamed"}),
     (StorefrontStaff, {"can_change": ""}),
-    (TopUpTerms, {"minimum_minor": "200", "collect_tax": "on"}),
+    (TopUpTerms, {"minimum_minor": "200", "presets_minor": "[500, 1000]", "collect_tax": "on"}),
     (Provider, {"name": "Renamed", "resale_allowed": "", "allowed_countries": "DE, FR"}),
     (Credential, {"label": "Renamed", "weight": "7"}),
     (AIModel, {"name": "Renamed", "capabilities": "tools vision", "may_be_unpriced": "on"}),
