@@ -147,7 +147,7 @@ def _reserve(page: Page, operation: Reserve) -> Verdict:
             return Refused(Why.OTHER_HOLD)
         if known.outcome is not None:  # whoever asks again must not work on money that was given back meanwhile
             return Ended(known.outcome)
-        return Granted(known.granted_in(0), repeated=True)
+        return _granted(known, 0, repeated=True)
     wallet = page.wallets.get(operation.organization_id)
     if wallet is None:
         return Refused(Why.NO_WALLET)
@@ -171,9 +171,8 @@ def _extend(page: Page, operation: Extend) -> Verdict:
         return Refused(Why.NO_HOLD)
     if hold.outcome is not None:
         return Ended(hold.outcome)
-    granted = hold.granted_in(operation.step)
-    if granted:
-        return Granted(granted, repeated=True)
+    if hold.granted_in(operation.step):
+        return _granted(hold, operation.step, repeated=True)
     verdict = _hold(page, page.wallets[hold.organization_id], hold, operation.step, operation)
     if isinstance(verdict, Granted):
         page.extended[hold.id] = hold
@@ -202,7 +201,18 @@ def _hold(page: Page, wallet: Wallet, hold: Hold, step: int, operation: Reserve 
         page.hold_line(hold, step, position, account, amount, value_nano)
     for counter, _ in hold.caps:
         counter.held += granted
-    return Granted(granted)
+    return _granted(hold, step)
+
+
+def _granted(hold: Hold, step: int, *, repeated: bool = False) -> Granted:
+    """What one step holds, and how much of it in tokens."""
+    nano = tokens = tokens_nano = 0
+    for its_step, account, amount, value_nano in hold.lines:
+        if its_step == step:
+            nano += value_nano
+            if account.unit != NANO_USD:
+                tokens, tokens_nano = tokens + amount, tokens_nano + value_nano
+    return Granted(nano, repeated, tokens, tokens_nano)
 
 
 def _give_back(hold: Hold) -> None:

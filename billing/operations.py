@@ -312,10 +312,12 @@ Operation = HoldOperation | MoneyOperation
 
 @dataclass(frozen=True, slots=True)
 class Granted:
-    """So much is held now (by this reserve or this extension)."""
+    """So much is held now (by this reserve or this extension); of it, so many tokens of grants, worth so much."""
 
     granted_nano: int
     repeated: bool = field(default=False, compare=False)
+    tokens: int = field(default=0, compare=False)
+    tokens_nano: int = field(default=0, compare=False)
 
 
 @dataclass(frozen=True, slots=True)

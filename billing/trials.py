@@ -15,13 +15,12 @@ from django.db import connection, transaction
 from django.utils import timezone
 
 from accounts.models import Organization, Role, Storefront, User
-from billing import ledger, pricebook
+from billing import ledger, pricebook, units
 from billing.models import TrialGrant
 from billing.models.ledger import House, Kind
 from billing.operations import Credit, Credited
 from billing.pricing.plans import Plan
 
-TRIAL_UNIT = "tokens"
 LASTS = timedelta(days=30)
 IGNORES_DOTS = frozenset({"gmail.com"})
 SAME_AS = {
@@ -75,7 +74,7 @@ def give(organization: Organization, *, email: str, now: datetime) -> TrialGrant
         organization_id=organization.pk,
         amount=tokens,
         kind=Kind.TRIAL,
-        unit=TRIAL_UNIT,
+        unit=units.ANY_MODEL,
         value_nano=0,
         expires_at=now + LASTS,
         label="Trial",

@@ -80,7 +80,7 @@ async def _live(receive: Receive, send: Send) -> None:
     """Start and stop with the server."""
     background = _background()
     await receive()  # lifespan.startup
-    await gateway.start()
+    await gateway.start_when_possible()
     if stripe_sandbox is not None:
         await asyncio.to_thread(stripe_sandbox.start)  # what it still has to deliver waits for no request
     if background:

@@ -21,6 +21,7 @@ from django.utils import timezone
 from django.views.decorators.http import require_safe
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 
+from gateway import service
 from plumbing import problems
 
 # Probes and collectors come by address, not by name, and see nothing of any shop.
@@ -59,6 +60,8 @@ def ready(request: HttpRequest) -> HttpResponse:
     """The process may be sent work: 503 names the part that is missing, not its address."""
     parts = {"database": _database(), "cache": _cache()}
     parts["migrations"] = parts["database"] and _migrated()
+    if service.is_waiting():
+        parts["gateway"] = False
     complete = all(parts.values())
     shown = {name: "ok" if fine else "unavailable" for name, fine in parts.items()}
     return JsonResponse({"status": "ready" if complete else "unready", **shown}, status=200 if complete else 503)

@@ -27,6 +27,7 @@ from gateway.catalog import Serving
 from gateway.doorway import Visitor
 from gateway.errors import KeyRefused, NotAllowed
 from gateway.limits import Scope
+from gateway.uses import Uses
 
 REMEMBERED = 100_000
 MISTYPED = "This API key is not well-formed; a character may have been lost when it was copied."
@@ -63,6 +64,7 @@ class Callers:
     """The views of one process."""
 
     def __init__(self) -> None:
+        self.uses = Uses()
         self._known: OrderedDict[str, Caller] = OrderedDict()
 
     async def find(self, secret: str, *, storefront: int, ip_address: str, now: datetime) -> Caller:
@@ -75,6 +77,7 @@ class Callers:
             caller = await sync_to_async(_load, thread_sensitive=False)(secret, now)
             self._remember(name, caller)
         _check(caller, storefront=storefront, ip_address=ip_address, now=now)
+        self.uses.note(caller.key, ip_address=ip_address, now=now)
         return caller
 
     def forget(self, secret: str) -> None:

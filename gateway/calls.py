@@ -15,7 +15,7 @@ from django.db import DatabaseError, IntegrityError
 
 from billing.commit import Busy, Committer
 from billing.leases import Lease
-from billing.money import dollars
+from billing.money import ceil_ratio, dollars
 from billing.operations import (
     CapExceeded,
     Ended,
@@ -36,9 +36,10 @@ from gateway import idempotency, limits, recovery, rows
 from gateway.callers import ViewIsStale
 from gateway.callid import CallIds
 from gateway.catalog import Priced, Serving
-from gateway.charging import lines_of, priced
+from gateway.charging import is_exact, lines_of, offered, priced, tokens_held, tokens_used
 from gateway.errors import (
     AccountInDebt,
+    GatewayError,
     InsufficientCredits,
     InvalidRequest,
     KeyBudgetExceeded,
@@ -80,7 +81,7 @@ class Desk:
         call = OpenCall(call_id, plea, priced, admission, now, time.monotonic(), 0, limit, covered)
         try:
             verdict = await self._committer.submit(self._reserve(call, first, least, most))
-            call.held_nano = _granted(verdict, plea, least)
+            _take(call, _granted(verdict, plea, least))
         except IntegrityError as error:  # the idempotency key was taken in the meantime, by whoever came first
             await self._limiter.settle(admission, tokens=0)
             if plea.claim is None:
@@ -94,7 +95,10 @@ class Desk:
             raise
         try:
             if call.held_nano < most or most < _ceiling(plea.bounds(now, covered), priced, plea):
-                call.output_limit = call.covered_output = self._affordable(call) or 1
+                call.output_limit = call.covered_output = self._shortened(call)
+        except GatewayError as error:
+            await self.close(call, End(CallState.FAILED, error.status, Rule.FAILED_FREE, error.code))
+            raise
         except Exception:
             await self.close(call, BROKEN)
             raise
@@ -114,22 +118,25 @@ class Desk:
 
     async def extend(self, call: OpenCall) -> None:
         """Hold enough for the next step of a long answer, or say why not."""
-        plea, now = call.plea, call.opened_at
+        plea = call.plea
         farthest = min(call.covered_output + STEP_OUTPUT, call.output_limit)
         nearest = min(call.covered_output + LEAST_OUTPUT, call.output_limit)
-        most = _ceiling(plea.bounds(now, farthest), call.priced, plea) - call.held_nano
-        least = _ceiling(plea.bounds(now, nearest), call.priced, plea) - call.held_nano
+        most, tokens = _missing(call, farthest)
+        least = min(most, _missing(call, nearest)[0])
         step = FIRST_EXTENSION + call.extensions
         call.extensions += 1
         try:
             verdict = await self._committer.submit(
-                Extend(call.id, plea.caller.organization, step, max(0, least), max(0, most))
+                Extend(call.id, plea.caller.organization, step, least, most, tokens=offered(plea, tokens))
             )
         except (Busy, DatabaseError) as error:
             raise Unavailable("The books could not be asked for more of this answer.") from error
-        call.held_nano += _granted(verdict, plea, least)
-        affordable = self._affordable(call)
-        call.covered_output = max(call.covered_output, min(farthest, affordable or 0))
+        granted = _granted(verdict, plea, least)
+        _take(call, granted)
+        reached = farthest if granted.granted_nano >= most else min(farthest, self._affordable(call) or 0)
+        if call.grant_tokens and reached <= call.covered_output:
+            raise InsufficientCredits("Your free tokens and credit end here. Top up your credit to go on.")
+        call.covered_output = max(call.covered_output, reached)
 
     async def close(self, call: OpenCall, end: End) -> Closed:
         """Charge what was used and free the rest; a second time returns the first answer."""
@@ -142,9 +149,10 @@ class Desk:
         if made is None or made.charge_nano == 0:
             operation = Release(call.id, organization, riders=riders)
         else:
-            exact = end.measured is not None and end.measured.source == "reported"
+            exact = is_exact(end.measured, made)
             reference = f"call:{call.id}"
-            operation = Settle(call.id, organization, made.charge_nano, exact, reference=reference, riders=riders)
+            tokens = offered(call.plea, tokens_used(made))
+            operation = Settle(call.id, organization, made.charge_nano, exact, tokens, reference, riders)
         closed = _settled(call, await self._ended(operation), made)
         if call.closed is None:
             call.closed = closed
@@ -183,6 +191,7 @@ class Desk:
             epoch=caller.epoch,
             minimum_nano=least,
             maximum_nano=most,
+            tokens=offered(call.plea, tokens_held(call.plea.bounds(call.opened_at, call.covered_output))),
             caps=caller.caps,
             riders=(departure, *idempotency.claimed(call.plea.claim, call.id)),
             if_abandoned=lambda: rows.ended(call, ABANDONED, None),
@@ -193,10 +202,18 @@ class Desk:
         call.tries.append(attempt)
         return rows.departure(call, attempt)
 
+    def _shortened(self, call: OpenCall) -> int:
+        """How long an answer is covered by less than was asked for; tokens that end before it begins cover none."""
+        affordable = self._affordable(call) or 0
+        if call.grant_tokens and not affordable:
+            raise InsufficientCredits("Your free tokens do not reach for this question. Top up your credit.")
+        return affordable or 1
+
     def _affordable(self, call: OpenCall) -> int | None:
         plea = call.plea
         return affordable_output(
-            available_nano=call.held_nano,
+            available_nano=call.held_money_nano,
+            granted_tokens=call.grant_tokens,
             bounds=plea.bounds(call.opened_at, call.output_limit),
             rates=call.priced.rates,
             modifiers=plea.caller.modifiers,
@@ -233,10 +250,29 @@ def _ceiling(bounds: Bounds, priced: Priced, plea: Plea) -> int:
         raise InvalidRequest(message, param="service_tier") from error
 
 
-def _granted(verdict: object, plea: Plea, least: int) -> int:
+def _missing(call: OpenCall, output: int) -> tuple[int, int]:
+    """What an answer of this length needs beyond what is held: in nano-USD, and the same in tokens.
+
+    Tokens pay for their share of the whole price, whenever they were held.
+    """
+    bounds = call.plea.bounds(call.opened_at, output)
+    price, tokens, money = _ceiling(bounds, call.priced, call.plea), tokens_held(bounds), call.held_money_nano
+    if not tokens or price <= money:
+        return max(0, price - call.held_nano), 0
+    nano = ceil_ratio(price * max(0, tokens - call.grant_tokens), tokens) - money
+    return max(0, nano), max(0, ceil_ratio(tokens * (price - money), price) - call.grant_tokens)
+
+
+def _take(call: OpenCall, granted: Granted) -> None:
+    call.held_nano += granted.granted_nano
+    call.grant_tokens += granted.tokens
+    call.grant_nano += granted.tokens_nano
+
+
+def _granted(verdict: object, plea: Plea, least: int) -> Granted:
     match verdict:
-        case Granted(granted_nano=granted):
-            return granted
+        case Granted():
+            return verdict
         case Stale():
             raise ViewIsStale
         case Insufficient(available_nano=available):

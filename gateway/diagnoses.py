@@ -106,13 +106,15 @@ def the_key(visit: Visit) -> Iterator[Finding]:
         yield Finding("key", "bad", error.message, "See its row on the desk.")
         return
     assert row.organization is not None
-    accounts = Account.objects.of(row.organization).filter(unit=NANO_USD).exclude(kind=Kind.DEBT)
-    left = sum(account.posted - account.held for account in accounts)
+    accounts = list(Account.objects.of(row.organization).exclude(kind=Kind.DEBT))
+    left = sum(account.posted - account.held for account in accounts if account.unit == NANO_USD)
+    tokens = sum(account.posted - account.held for account in accounts if account.unit != NANO_USD)
+    and_tokens = f" and {tokens} free tokens" if tokens else ""
     yield Finding(
         "key",
-        "good" if left > 0 else "bad",
-        f"Its organization has {left / 1_000_000_000:.2f} USD available.",
-        "" if left > 0 else "Top up the credit.",
+        "good" if left > 0 or tokens > 0 else "bad",
+        f"Its organization has {left / 1_000_000_000:.2f} USD{and_tokens} available.",
+        "" if left > 0 or tokens > 0 else "Top up the credit.",
     )
     offers = catalog.take_picture(now).listed(
         storefront=caller.storefront, plan=caller.plan, allowed=caller.allowed_models

@@ -8,6 +8,7 @@ that its view is old, so it always reads anew.
 from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime
 
+from gateway import idempotency
 from gateway.callers import Caller, Callers, ViewIsStale
 from gateway.doorway import Reply, Visitor
 from gateway.errors import Unavailable
@@ -23,6 +24,8 @@ async def served(callers: Callers, visitor: Visitor, serve: Callable[[Caller], A
             return await serve(caller)
         except ViewIsStale:
             callers.forget(visitor.secret)
+        except idempotency.Taken:
+            continue
     raise Unavailable("This key's settings are changing; try again in a moment.", retry_after_s=1)
 
 

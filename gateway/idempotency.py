@@ -22,7 +22,7 @@ from django.db import connections
 from accounts.models import Organization
 from billing.operations import Rider
 from gateway.callers import Caller, ViewIsStale, epochs_of
-from gateway.doorway import Asked
+from gateway.doorway import Asked, Reply
 from gateway.errors import Conflict, InvalidRequest
 from gateway.models.calls import CallState
 from gateway.models.claims import IdempotencyClaim, KeptAnswer
@@ -92,6 +92,16 @@ def _fingerprint(asked: Asked) -> str:
 async def first(claim: Claim) -> Replay | None:
     """Let the first of its kind through (None); give a later one the answer, or a conflict that says why not."""
     return await sync_to_async(_first, thread_sensitive=False)(claim, datetime.now(UTC))
+
+
+def again(before: Replay) -> Reply:
+    """An answer given before, marked."""
+    headers = (
+        ("content-type", "application/json"),
+        ("x-call-id", str(before.call_id)),
+        ("idempotency-replayed", "true"),
+    )
+    return Reply(before.status, headers, before.body)
 
 
 def _first(claim: Claim, now: datetime) -> Replay | None:

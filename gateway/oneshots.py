@@ -12,7 +12,7 @@ from functools import partial
 from billing.money import dollars
 from billing.pricing import Bucket, Line, OutOfRange, Usage, ceiling
 from billing.pricing.cards import find
-from gateway import doorway, kinds
+from gateway import doorway, idempotency, kinds
 from gateway.asking import Asking
 from gateway.callers import Caller, Callers, keep_play_money_in_the_sandbox
 from gateway.catalog import Offer, Picture, Priced, Serving, Shelf
@@ -59,7 +59,11 @@ class OneShots:
         return await served(self._callers, visitor, partial(self._serve, asked, request, visitor, picture))
 
     async def _serve(self, asked: Asked, request: OneShot, visitor: Visitor, picture: Picture, caller: Caller) -> Reply:
+        claim = idempotency.read(asked, caller=caller, streamed=False)
+        if claim is not None and (before := await idempotency.first(claim)) is not None:
+            return idempotency.again(before)
         plea, priced = plea_of(asked, request, caller, picture, visitor.country)
+        plea = replace(plea, claim=claim) if claim is not None else plea
         plea = await self._corridor.guard.passed(plea, lambda: request.texts)
         most = most_nano(plea, priced)
         if plea.max_cost_nano is not None and most > plea.max_cost_nano:
@@ -77,7 +81,7 @@ class OneShots:
             told = pass_reply(answer.body, model=call.plea.offer.slug)
             measured = _measured(_tally(answer.body), request, call.plea, counted)
         self._asking.worked(call, serving)
-        closed = await self._corridor.settle(call, End(CallState.DONE, 200, Rule.USED, measured=measured))
+        closed = await self._corridor.settle(call, End(CallState.DONE, 200, Rule.USED, measured=measured, answer=told))
         return Reply(200, (JSON, *told_headers(call, closed)), told)
 
 

@@ -6,7 +6,8 @@ ratio, markup, the provider's name and whatever it said of our account there nev
 
 from typing import Any
 
-from billing.models import Hold
+from billing.models import Hold, Transfer
+from billing.models.ledger import NANO_USD
 from billing.money import usd_text
 from billing.pricing import explain
 from gateway import replays
@@ -49,6 +50,7 @@ def receipt(call: Call) -> dict[str, Any]:
         made = replays.replay(call, attempts, versions).made
     except replays.NotRecomputable:  # the audit tells it too; the customer still sees what is on the row
         made = None
+    tokens, worth = _from_grants(call)
     rule = TABLE.get(Rule(call.billing_rule)) if call.billing_rule in set(Rule) else None
     steps = [] if made is None else [step for step in explain(made) if not step.private]
     return {
@@ -64,11 +66,20 @@ def receipt(call: Call) -> dict[str, Any]:
         "price_usd": usd_text(call.price_nano),
         "charged_usd": usd_text(hold.charged_nano if hold else 0),
         "waived_usd": usd_text(hold.unrecovered_nano if hold else 0),
+        "tokens_from_grants": tokens,
+        "from_grants_usd": usd_text(worth),
         "settlement": hold.outcome if hold else None,
         "settled_at": (hold.late_settled_at or hold.resolved_at) if hold else None,
         "attempts": [_attempt(one, is_last=one is attempts[-1], call=call) for one in attempts],
         "recomputes": not list(replays.differences(call, hold, attempts, versions)),
     }
+
+
+def _from_grants(call: Call) -> tuple[int, int]:
+    """The tokens of grants that paid, and what of the charge they were worth."""
+    burned = Transfer.objects.of(call.organization).filter(hold_id=call.pk).exclude(debit__unit=NANO_USD)
+    rows = list(burned.values_list("amount", "value_nano"))
+    return sum(amount for amount, _ in rows), sum(value_nano for _, value_nano in rows)
 
 
 def _attempt(one: Attempt, *, is_last: bool, call: Call) -> dict[str, Any]:

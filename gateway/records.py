@@ -75,7 +75,7 @@ class OpenCall:
     """A call whose money is held.
 
     ``covered_output`` is how long an answer the hold reaches for; a long stream's grows in steps towards its
-    ``output_limit``.
+    ``output_limit``. Of what is held, ``grant_tokens`` are tokens of grants, worth ``grant_nano``.
     """
 
     id: int
@@ -89,10 +89,17 @@ class OpenCall:
     covered_output: int
     tries: list[Try] = field(default_factory=list)
     extensions: int = 0
+    grant_tokens: int = 0
+    grant_nano: int = 0
     first_byte_ms: int | None = None
     client_left: bool = False
     stopped: GatewayError | None = None
     closed: "Closed | None" = None
+
+    @property
+    def held_money_nano(self) -> int:
+        """What is held in money."""
+        return self.held_nano - self.grant_nano
 
 
 @dataclass(frozen=True, slots=True)

@@ -97,7 +97,7 @@ class Corridor:
             claim = idempotency.read(asked, caller=caller, streamed=request.stream)
             try:
                 if claim is not None and (before := await idempotency.first(claim)) is not None:
-                    return _again(before)
+                    return idempotency.again(before)
                 offer = picture.offer(
                     request.model, storefront=caller.storefront, allowed=caller.allowed_models, plan=caller.plan
                 )
@@ -390,13 +390,6 @@ async def _collected(stream: Stream) -> bytes:
     body = b"".join([piece async for piece in stream])
     stream.close()
     return body
-
-
-def _again(before: idempotency.Replay) -> Reply:
-    """An answer given before, marked."""
-    return Reply(
-        before.status, (JSON, ("x-call-id", str(before.call_id)), ("idempotency-replayed", "true")), before.body
-    )
 
 
 def told_headers(call: OpenCall, closed: Closed | None) -> list[tuple[str, str]]:

@@ -11,7 +11,7 @@ from typing import Any
 
 from billing.operations import Rider
 from billing.pricing import Charge, Line
-from gateway.charging import circumstances_of, lines_of
+from gateway.charging import circumstances_of, is_exact, lines_of
 from gateway.costs import cost_of, together, told_cost
 from gateway.fair_billing import Rule
 from gateway.metering import Measured
@@ -63,7 +63,7 @@ def _call_row(call: OpenCall, end: End, made: Charge | None, cost_nano: int | No
         *(end.state.value, plea.endpoint, plea.streamed, plea.offer.slug, plea.offer.served_as or plea.offer.slug),
         *(last.serving.provider, call.priced.plan_version, call.priced.card_version),
         *(circumstances_of(call).to_json(), made.usage.to_json() if made else []),
-        *(_source(end.measured), end.rule.value),
+        *(_source(end.measured, made), end.rule.value),
         *(_tokens(lines, "input"), _tokens(lines, "input", cache="read")),
         *(_tokens(lines, "output"), _tokens(lines, "output", modality="reasoning")),
         *(call.held_nano, made.charge_nano if made else 0, cost_nano),
@@ -100,7 +100,8 @@ def _cost(call: OpenCall, one: Try, end: End, made: Charge | None) -> int | None
     if measured is None:
         return None if one.is_unknown else 0
     same_card = one.priced.card_version == call.priced.card_version
-    if same_card and measured is end.measured and made is not None and measured.cost_usd is None:
+    as_priced = made is not None and measured is end.measured and made.usage == measured.usage
+    if same_card and as_priced and made is not None and measured.cost_usd is None:
         return made.cost_nano
     return cost_of(measured, one.priced.rates, circumstances_of(call))
 
@@ -136,10 +137,10 @@ def kept(text: str, longest: int) -> str:
     return "".join(character for character in text if character.isprintable())[:longest]
 
 
-def _source(measured: Measured | None) -> str:
+def _source(measured: Measured | None, made: Charge | None) -> str:
     if measured is None:
         return UsageSource.NONE.value
-    return UsageSource.REPORTED.value if measured.source == "reported" else UsageSource.ESTIMATED.value
+    return UsageSource.REPORTED.value if is_exact(measured, made) else UsageSource.ESTIMATED.value
 
 
 def _tokens(lines: Sequence[Line], direction: str, *, cache: str = "", modality: str = "") -> int:

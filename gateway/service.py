@@ -1,12 +1,13 @@
 """The gateway of one process: what it needs, started with the server and stopped after the last call was settled."""
 
 import asyncio
+import logging
 import os
 from collections.abc import Callable
 
 from asgiref.sync import sync_to_async
 from django.conf import settings
-from django.db import connections
+from django.db import DatabaseError, InterfaceError, connections
 from django.utils import timezone
 
 from billing.commit import Committer
@@ -25,8 +26,13 @@ from gateway.reception import Reception
 from gateway.relay import Corridor
 from gateway.running import Running
 from gateway.upstream import Upstream
+from gateway.uses import Uses
 
+RETRY_S = 2.0
+
+log = logging.getLogger(__name__)
 _running: "list[Gateway]" = []
+_waiting: "set[Gateway]" = set()
 
 
 class Gateway:
@@ -42,11 +48,35 @@ class Gateway:
         self._redis = RedisLimiter(settings.REDIS_URL) if settings.REDIS_URL else None
         self._corridor: Corridor | None = None
         self._running = Running()
+        self._uses: Uses | None = None
+        self._starting: asyncio.Task[None] | None = None
+
+    async def start_when_possible(self) -> None:
+        """Start now; where the database is away, keep trying behind the server's back and say so when asked."""
+        try:
+            await self.start()
+        except (DatabaseError, InterfaceError) as error:
+            _waiting.add(self)
+            log.error("the gateway cannot start, its database does not answer (%s); trying on", type(error).__name__)  # noqa: TRY400
+            self._starting = asyncio.create_task(self._keep_starting())
+
+    async def _keep_starting(self) -> None:
+        while True:
+            await asyncio.sleep(RETRY_S)
+            try:
+                await self.start()
+            except (DatabaseError, InterfaceError) as error:
+                log.warning("the gateway still cannot start (%s)", type(error).__name__)
+                continue
+            _waiting.discard(self)
+            log.info("the gateway has started")
+            return
 
     async def start(self) -> None:
         """Take the first picture of the catalogue and a lease on the books, and open the doors."""
-        await self.shelf.start()
+        await self.shelf.refresh()
         await sync_to_async(_with_own_connection(self._lease.start), thread_sensitive=False)()
+        await self.shelf.start()
         self._committer.start()
         self._transport = Upstream()
         desk = Desk(committer=self._committer, limiter=self._redis or LocalLimiter(), lease=self._lease)
@@ -60,6 +90,8 @@ class Gateway:
             running=self._running,
         )
         self._running.start()
+        self._uses = callers.uses
+        self._uses.start()
         asking = Asking(health=health, transport=self._transport)
         self._corridor = corridor
         self.reception = Reception(
@@ -76,12 +108,18 @@ class Gateway:
     async def stop(self) -> None:
         """Close the doors, settle what lingers, give the lease back."""
         self.express = self.reception = None
+        if self._starting is not None:
+            self._starting.cancel()
+            await asyncio.gather(self._starting, return_exceptions=True)
+        _waiting.discard(self)
         if self in _running:
             _running.remove(self)
         if self._corridor is None or self._transport is None:
             return
         await self._corridor.close()
         await self._running.stop()
+        if self._uses is not None:
+            await self._uses.stop()
         await self.shelf.stop()
         await self._transport.close()
         if self._redis is not None:
@@ -93,6 +131,11 @@ class Gateway:
 def running() -> Gateway | None:
     """The gateway that answers in this process, if one does."""
     return _running[-1] if _running else None
+
+
+def is_waiting() -> bool:
+    """Whether a gateway of this process wants to answer and cannot start yet."""
+    return bool(_waiting)
 
 
 def picture() -> Picture:

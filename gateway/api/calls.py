@@ -120,6 +120,8 @@ class ReceiptShown(serializers.Serializer[Any]):
     price_usd = serializers.CharField()
     charged_usd = serializers.CharField()
     waived_usd = serializers.CharField()
+    tokens_from_grants = serializers.IntegerField()
+    from_grants_usd = serializers.CharField()
     settlement = serializers.CharField(allow_null=True)
     settled_at = serializers.DateTimeField(allow_null=True)
     attempts = AttemptShown(many=True)

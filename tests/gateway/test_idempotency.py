@@ -160,3 +160,31 @@ def test_a_revoked_key_is_not_given_an_old_answer(house):
     keys.revoke(house.key, now=timezone.now(), source=trail.SYSTEM)
     assert house.post(PATH, CHAT, **{"idempotency-key": "one"}).status_code == 401
     assert Hold.unscoped.count() == 1
+
+
+EMBED = {"model": "sandbox-embedding", "input": "A text."}
+
+
+def test_a_one_shot_question_is_worked_once_and_repeated_where_answers_are_kept(house):
+    stores(house)
+    first = house.post("/v1/embeddings", EMBED, **{"idempotency-key": "one"})
+    second = house.post("/v1/embeddings", EMBED, **{"idempotency-key": "one"})
+    assert (first.status_code, second.status_code) == (200, 200)
+    assert second.content == first.content
+    assert second.headers["idempotency-replayed"] == "true"
+    assert second.headers["x-call-id"] == first.headers["x-call-id"]
+    other = house.post("/v1/embeddings", {**EMBED, "input": "Another."}, **{"idempotency-key": "one"})
+    assert other.status_code == 409
+    assert house.post("/v1/embeddings", EMBED, **{"idempotency-key": "x" * 256}).status_code == 400
+    assert charges() == 1
+
+
+def test_many_one_shot_questions_at_once_are_worked_once(house):
+    async def all_at_once():
+        headers = {"authorization": f"Bearer {house.secret}", "idempotency-key": "one"}
+        async with httpx.AsyncClient(timeout=30) as client:
+            asked = (client.post(house.base + "/v1/embeddings", json=EMBED, headers=headers) for _ in range(10))
+            return sorted(answer.status_code for answer in await asyncio.gather(*asked))
+
+    assert asyncio.run(all_at_once()) == [200] + [409] * 9
+    assert (charges(), Call.unscoped.count()) == (1, 1)

@@ -13,12 +13,15 @@ from accounts.models.organizations import Standing
 from billing.models import Hold
 from billing.models.ledger import HoldLine
 from billing.wallets import credit
+from gateway import alarms
 from gateway.calls import STEP_OUTPUT
 from gateway.fair_billing import Rule
 from gateway.models import AIModel, Attempt, Call, Departure, Route
 from gateway.models.calls import CallState
 from tests import factories
+from tests.gateway.fake_provider import chat
 from tests.gateway.houses import open_house, publish, sell, stream, until_ended, until_seen
+from tests.gateway.test_failover import shop
 
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.filterwarnings("ignore::ResourceWarning")]
 CHAT = {"model": "sandbox-standard", "messages": [{"role": "user", "content": "Say hello"}], "max_tokens": 60}
@@ -262,3 +265,21 @@ def test_whatever_a_provider_does_the_stream_is_settled_once_and_within_its_hold
     assert Rule(call.billing_rule) in rules
     assert 0 <= call.price_nano <= call.hold_nano
     assert Call.unscoped.count() == 1
+
+
+# --- Usage that nobody has put a price on -----------------------------------------------------------------------------
+
+
+def test_a_sound_in_a_model_sold_by_text_is_charged_as_the_dearest_question_and_told():
+    counted = {"prompt_tokens": 60, "completion_tokens": 5, "prompt_tokens_details": {"audio_tokens": 40}}
+    before = alarms.counted.labels("unpriced_usage")._value.get()
+    with shop(lambda _: chat(**counted)) as (house, _):
+        assert house.post("/v1/chat/completions", {**CHAT, "model": "m"}).status_code == 200
+        [call] = house.settled(1)
+    assert call.usage_source == "estimated"
+    rates = {one["direction"]: one["quantity"] for one in call.usage}
+    assert rates == {"input": 60, "output": 5}
+    hold = Hold.unscoped.get(pk=call.pk)
+    assert 0 < hold.charged_nano == call.price_nano <= hold.held_nano
+    assert Attempt.unscoped.get(call_id=call.pk).usage != call.usage
+    assert alarms.counted.labels("unpriced_usage")._value.get() == before + 1

@@ -2,7 +2,7 @@
 
 import pytest
 
-from tests.simulator import call_kills, recorded, revocations, storm
+from tests.simulator import call_fuzz, call_kills, recorded, revocations, storm
 
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.slow]
 
@@ -22,3 +22,7 @@ def test_keys_revoked_under_hot_processes_are_admitted_nowhere() -> None:
 
 def test_every_recorded_answer_is_charged_exactly() -> None:
     assert recorded.recorded(cuts=1) == 0
+
+
+def test_mutated_requests_and_replies_are_never_a_500() -> None:
+    assert call_fuzz.fuzz(requests=100, replies=100, seed=7) == 0
