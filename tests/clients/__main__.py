@@ -1,8 +1,9 @@
 """Every client against a running server: ``python -m tests.clients [NAME ...] [--list]``.
 
-It opens a shop (``shop.py``), makes each client its environment with the versions pinned in its folder, runs its script,
-and then compares three accounts of the same calls: what the client was told, our receipts, the provider's own books.
-Environments come from PyPI and npm and are kept, so it needs the registries the first time; it is no part of the suite.
+It opens a shop (``shop.py``), makes each client its environment with the versions pinned in its folder, runs its
+script, and then compares three accounts of the same calls: what the client was told, our receipts, the provider's own
+books. Environments come from PyPI and npm and are kept, so it needs the registries the first time; it is no part of
+the suite.
 """
 
 import argparse
@@ -10,12 +11,11 @@ import sys
 import time
 
 from tests.clients.clients import CLIENTS
+from tests.clients.comparing import NAME as BOOKS
 from tests.clients.comparing import compare
 from tests.clients.environments import Unmade, prepare
 from tests.clients.running import Outcome, run
 from tests.clients.shop import EMPTY, opened
-
-BOOKS = "books agree"
 
 
 def main() -> int:
@@ -65,7 +65,7 @@ def report(outcome: Outcome, took_s: float) -> None:
 
 def table(outcomes: list[Outcome]) -> None:
     """Print client by case."""
-    names = list(dict.fromkeys(name for outcome in outcomes for name in outcome.client.cases)) + [BOOKS]
+    names = [*dict.fromkeys(name for outcome in outcomes for name in outcome.client.cases), BOOKS]
     wide = max(len(outcome.client.title) for outcome in outcomes)
     say("")
     for at, name in enumerate(names):

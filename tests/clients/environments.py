@@ -50,7 +50,8 @@ def _program(name: str) -> str:
     beside = Path(sys.executable).parent / name
     found = str(beside) if beside.exists() else shutil.which(name)
     if found is None:
-        raise Unmade(f"there is no {name} on this machine")
+        message = f"there is no {name} on this machine"
+        raise Unmade(message)
     return found
 
 
@@ -58,6 +59,7 @@ def _done(command: list[str]) -> None:
     try:
         done = subprocess.run(command, capture_output=True, text=True, timeout=PATIENCE_S)
     except subprocess.TimeoutExpired as error:
-        raise Unmade(f"{command[0]} took more than {PATIENCE_S} s") from error
+        message = f"{command[0]} took more than {PATIENCE_S} s"
+        raise Unmade(message) from error
     if done.returncode:
         raise Unmade((done.stderr or done.stdout).strip()[-600:])

@@ -143,7 +143,9 @@ def opened(names: list[str]) -> Iterator[tuple[Shop, dict[str, Customer]]]:
 
 
 @contextlib.contextmanager
-def _running(name: str, folder: Path, command: list[str], data: Path | None = None) -> Iterator["subprocess.Popen[bytes]"]:
+def _running(
+    name: str, folder: Path, command: list[str], data: Path | None = None
+) -> Iterator["subprocess.Popen[bytes]"]:
     with (folder / f"{name}.log").open("wb") as log:
         process = subprocess.Popen(
             [sys.executable, *command], cwd=ROOT, env=_environment(data), stdout=log, stderr=log, start_new_session=True

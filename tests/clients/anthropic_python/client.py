@@ -4,7 +4,21 @@ import json
 
 import anthropic
 from cases import (
-    BASE_URL, CHAT, EMPTY_KEY, IMAGE, IMAGE_TOKENS, KEY, THINKING, UNKNOWN, WEATHER, WRONG_KEY, case, check, refused, run, saw,
+    BASE_URL,
+    CHAT,
+    EMPTY_KEY,
+    IMAGE,
+    IMAGE_TOKENS,
+    KEY,
+    THINKING,
+    UNKNOWN,
+    WEATHER,
+    WRONG_KEY,
+    case,
+    check,
+    refused,
+    run,
+    saw,
 )
 
 client = anthropic.Anthropic(base_url=BASE_URL, api_key=KEY, max_retries=0)

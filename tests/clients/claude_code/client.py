@@ -57,7 +57,7 @@ def empty_balance():
 
 @case("unknown model")
 def unknown_model():
-    done, told = claude("Hello", model=UNKNOWN)
+    _, told = claude("Hello", model=UNKNOWN)
     check(told.get("is_error") and UNKNOWN in told["result"], told)
 
 

@@ -3,7 +3,21 @@
 import json
 
 from cases import (
-    BASE_URL, CHAT, EMBEDDING, EMPTY_KEY, IMAGE, IMAGE_TOKENS, KEY, UNKNOWN, WEATHER, WRONG_KEY, case, check, refused, run, saw,
+    BASE_URL,
+    CHAT,
+    EMBEDDING,
+    EMPTY_KEY,
+    IMAGE,
+    IMAGE_TOKENS,
+    KEY,
+    UNKNOWN,
+    WEATHER,
+    WRONG_KEY,
+    case,
+    check,
+    refused,
+    run,
+    saw,
 )
 from google import genai
 from google.genai import errors, types
@@ -37,20 +51,26 @@ def chat():
     check(answer.text.startswith("This is the sandbox"), answer)
     headers = answer.sdk_http_response.headers
     usage = answer.usage_metadata
-    saw(usage.prompt_token_count, usage.candidates_token_count, headers={name.lower(): headers[name] for name in headers})
+    saw(
+        usage.prompt_token_count,
+        usage.candidates_token_count,
+        headers={name.lower(): headers[name] for name in headers},
+    )
 
 
 @case("stream")
 def stream():
     chunks = list(client.models.generate_content_stream(model=CHAT, contents="Count"))
-    check("".join(chunk.text or "" for chunk in chunks).startswith("This is the sandbox") and len(chunks) > 1, chunks[-1])
+    check(
+        "".join(chunk.text or "" for chunk in chunks).startswith("This is the sandbox") and len(chunks) > 1, chunks[-1]
+    )
     counted(chunks[-1].usage_metadata)
 
 
 @case("tool")
 def tool():
     answer = said("Use the tool get_weather", **by_hand())
-    check(set(answer.function_calls[0].args) == {"city", "days"}, answer)
+    check(set(answer.function_calls[0].args) == {"city", "days"}, answer.function_calls[0].args)
     counted(answer.usage_metadata)
     question = types.Content(role="user", parts=[types.Part(text="Use the tool get_weather")])
     result = types.Part.from_function_response(name="get_weather", response={"result": "sunny"})

@@ -21,7 +21,7 @@ def refused_with(kind, **how):
     """It wraps what went wrong in an exception of its own, which names the cause in its chain."""
     try:
         asked(**how)
-    except Exception as error:  # noqa: BLE001 - whatever it is, the chain is looked at
+    except Exception as error:
         chain, seen = [error], error
         while (seen := seen.__cause__ or seen.__context__) is not None:
             chain.append(seen)

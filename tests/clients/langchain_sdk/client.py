@@ -3,7 +3,21 @@
 import anthropic
 import openai
 from cases import (
-    BASE_URL, CHAT, EMBEDDING, EMPTY_KEY, IMAGE, IMAGE_TOKENS, KEY, UNKNOWN, WEATHER, WRONG_KEY, case, check, refused, run, saw,
+    BASE_URL,
+    CHAT,
+    EMBEDDING,
+    EMPTY_KEY,
+    IMAGE,
+    IMAGE_TOKENS,
+    KEY,
+    UNKNOWN,
+    WEATHER,
+    WRONG_KEY,
+    case,
+    check,
+    refused,
+    run,
+    saw,
 )
 from langchain_anthropic import ChatAnthropic
 from langchain_core.messages import HumanMessage, ToolMessage

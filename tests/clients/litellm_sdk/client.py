@@ -4,7 +4,21 @@ import json
 
 import litellm
 from cases import (
-    BASE_URL, CHAT, EMBEDDING, EMPTY_KEY, IMAGE, IMAGE_TOKENS, KEY, UNKNOWN, WEATHER, WRONG_KEY, case, check, refused, run, saw,
+    BASE_URL,
+    CHAT,
+    EMBEDDING,
+    EMPTY_KEY,
+    IMAGE,
+    IMAGE_TOKENS,
+    KEY,
+    UNKNOWN,
+    WEATHER,
+    WRONG_KEY,
+    case,
+    check,
+    refused,
+    run,
+    saw,
 )
 
 TOOLS = [{"type": "function", "function": {"name": "get_weather", "parameters": WEATHER}}]
@@ -73,7 +87,9 @@ def image():
 @case("embeddings")
 def embeddings():
     where = {"api_base": f"{BASE_URL}/v1", "api_key": KEY}
-    answer = litellm.embedding(model=f"openai/{EMBEDDING}", input=["one text", "another"], encoding_format="float", **where)
+    answer = litellm.embedding(
+        model=f"openai/{EMBEDDING}", input=["one text", "another"], encoding_format="float", **where
+    )
     check(len(answer.data) == 2, answer)
 
 

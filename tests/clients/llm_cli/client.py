@@ -11,14 +11,22 @@ from cases import BASE_URL, CHAT, EMPTY_KEY, IMAGE, KEY, UNKNOWN, WEATHER, WRONG
 
 HOME = Path.cwd()
 LLM = str(Path(sys.executable).parent / "llm")
-MODEL = "- model_id: {0}\n  model_name: {0}\n  api_base: {1}/v1\n  supports_schema: true\n  vision: true\n  api_key_name: tollgate\n"
+MODEL = """- model_id: {0}
+  model_name: {0}
+  api_base: {1}/v1
+  supports_schema: true
+  vision: true
+  api_key_name: tollgate
+"""
 (HOME / "extra-openai-models.yaml").write_text("".join(MODEL.format(name, BASE_URL) for name in (CHAT, UNKNOWN)))
 
 
 def llm(*words, key=KEY, model=CHAT):
     environment = {**os.environ, "LLM_USER_PATH": str(HOME)}
     command = [LLM, "prompt", "-m", model, "--key", key, *words]
-    return subprocess.run(command, env=environment, capture_output=True, text=True, timeout=120, stdin=subprocess.DEVNULL)
+    return subprocess.run(
+        command, env=environment, capture_output=True, text=True, timeout=120, stdin=subprocess.DEVNULL
+    )
 
 
 def answered(*words):

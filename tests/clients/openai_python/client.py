@@ -4,7 +4,21 @@ import json
 
 import openai
 from cases import (
-    BASE_URL, CHAT, EMBEDDING, EMPTY_KEY, IMAGE, IMAGE_TOKENS, KEY, UNKNOWN, WEATHER, WRONG_KEY, case, check, refused, run, saw,
+    BASE_URL,
+    CHAT,
+    EMBEDDING,
+    EMPTY_KEY,
+    IMAGE,
+    IMAGE_TOKENS,
+    KEY,
+    UNKNOWN,
+    WEATHER,
+    WRONG_KEY,
+    case,
+    check,
+    refused,
+    run,
+    saw,
 )
 
 client = openai.OpenAI(base_url=f"{BASE_URL}/v1", api_key=KEY, max_retries=0)
@@ -41,7 +55,11 @@ def tool():
     answer = client.chat.completions.create(**question)
     saw(answer.usage.prompt_tokens, answer.usage.completion_tokens)
     call = answer.choices[0].message.tool_calls[0]
-    check(answer.choices[0].finish_reason == "tool_calls" and set(json.loads(call.function.arguments)) == {"city", "days"}, answer)
+    check(
+        answer.choices[0].finish_reason == "tool_calls"
+        and set(json.loads(call.function.arguments)) == {"city", "days"},
+        answer,
+    )
     message = answer.choices[0].message.model_dump(exclude_none=True)
     result = {"role": "tool", "tool_call_id": call.id, "content": "sunny"}
     after = client.chat.completions.create(**{**question, "messages": [*question["messages"], message, result]})
@@ -101,7 +119,9 @@ def completions():
     answer = client.completions.create(model=CHAT, prompt="Once upon a time", max_tokens=40)
     check(answer.choices[0].text, answer)
     saw(answer.usage.prompt_tokens, answer.usage.completion_tokens)
-    text = "".join(chunk.choices[0].text for chunk in client.completions.create(model=CHAT, prompt="Twice", stream=True))
+    text = "".join(
+        chunk.choices[0].text for chunk in client.completions.create(model=CHAT, prompt="Twice", stream=True)
+    )
     check(text, text)
 
 

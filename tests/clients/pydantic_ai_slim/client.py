@@ -5,7 +5,19 @@ import base64
 import openai
 from anthropic import AsyncAnthropic
 from cases import (
-    BASE_URL, CHAT, EMPTY_KEY, IMAGE, IMAGE_TOKENS, KEY, UNKNOWN, WRONG_KEY, case, check, refused, run, saw,
+    BASE_URL,
+    CHAT,
+    EMPTY_KEY,
+    IMAGE,
+    IMAGE_TOKENS,
+    KEY,
+    UNKNOWN,
+    WRONG_KEY,
+    case,
+    check,
+    refused,
+    run,
+    saw,
 )
 from openai import AsyncOpenAI
 from pydantic import BaseModel
