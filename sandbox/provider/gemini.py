@@ -66,7 +66,7 @@ def _tools(body: Body, ask: Ask) -> list[Tool]:
     offered = reading.dictionaries(body, "tools")
     if offered:
         ask.pieces.append(Piece(offered, count_json(offered)))
-    functions = [one for tool in offered for one in reading.dictionaries(_camel(tool), "functionDeclarations")]
+    functions = [_camel(one) for tool in offered for one in reading.dictionaries(_camel(tool), "functionDeclarations")]
     return [
         Tool(reading.needed(one, "name", str), one.get("parametersJsonSchema") or one.get("parameters"))
         for one in functions

@@ -65,6 +65,10 @@ def test_gemini_tools_and_schemas(provider):
     (part,) = called["candidates"][0]["content"]["parts"]
     assert part["functionCall"]["name"] == "get_weather"
     assert isinstance(part["functionCall"]["args"]["city"], str)
+    snake = {"type": "object", "properties": {"days": {"type": "integer"}}, "required": ["days"]}
+    tools = [{"function_declarations": [{"name": "get_weather", "parameters_json_schema": snake}]}]
+    called = gemini(provider, "generateContent", {**HELLO, "tools": tools, "toolConfig": config}).json
+    assert set(called["candidates"][0]["content"]["parts"][0]["functionCall"]["args"]) == {"days"}
     wanted = {"responseMimeType": "application/json", "responseSchema": schema}
     text = gemini(provider, "generateContent", {**HELLO, "generationConfig": wanted}).json
     assert set(json.loads(text["candidates"][0]["content"]["parts"][0]["text"])) == {"city"}
