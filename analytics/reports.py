@@ -324,9 +324,18 @@ def _local(moment: datetime, zone: ZoneInfo) -> date:
 
 def by_time_of_model(scope: Scope, model: str) -> dict[date, Figures]:
     """One row for each day of one model, empty ones too."""
-    found = {scope.since + timedelta(days=n): Figures() for n in range(scope.days)}
+    return by_time_of_models(scope).get(model) or _empty_days(scope)
+
+
+def by_time_of_models(scope: Scope) -> dict[str, dict[date, Figures]]:
+    """One row for each day of every model that was called, empty ones too."""
+    found: dict[str, dict[date, Figures]] = {}
     for (when, name), figures in _ask(scope, ("time", "model")).items():
-        if name == model:
-            day = when if not isinstance(when, datetime) else _local(when, scope.zone)
-            found[day] = found.get(day, Figures()) + figures
+        day = when if not isinstance(when, datetime) else _local(when, scope.zone)
+        days = found.setdefault(name, _empty_days(scope))
+        days[day] = days.get(day, Figures()) + figures
     return found
+
+
+def _empty_days(scope: Scope) -> dict[date, Figures]:
+    return {scope.since + timedelta(days=n): Figures() for n in range(scope.days)}

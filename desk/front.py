@@ -41,7 +41,9 @@ def figures(request: HttpRequest, context: dict[str, Any]) -> dict[str, Any]:
     by_time = reports.by_time(lens.scope, period=lens.grain)
     by_model = reports.by(lens.scope, "model", "provider")
     channels = sign_ups_by_channel(scope, since=lens.scope.starts_at, until=lens.scope.ends_at)
-    events = scope.visible(AuditEvent.objects.select_related("actor"), "storefront")
+    # Who came in is in the trail; here it would push out what was done.
+    acts = AuditEvent.objects.exclude(action="user.signed_in").select_related("actor")
+    events = scope.visible(acts, "storefront")
     parts = Parts(
         warnings=notices(lens, by_model, now=now, platform=scope.platform),
         cards=_cards(lens, sum(by_time.values(), Figures()), reports.total(lens.scope.before)),

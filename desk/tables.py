@@ -35,11 +35,12 @@ class Cell:
 
 @dataclass(frozen=True, slots=True)
 class Column:
-    """A column's name in files, its heading, and whether its cells are figures."""
+    """A column's name in files, its heading, whether its cells are figures, and whether only files have it."""
 
     name: str
     title: str
     number: bool = False
+    file_only: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,10 +57,15 @@ class Table:
     older: str = ""
 
     @property
+    def headings(self) -> list[Column]:
+        """The columns a page shows."""
+        return [column for column in self.columns if not column.file_only]
+
+    @property
     def lines(self) -> Iterator[list[tuple[Column, Cell]]]:
         """Each row with its columns, as the template needs them."""
         for row in self.rows:
-            yield list(zip(self.columns, row, strict=True))
+            yield [pair for pair in zip(self.columns, row, strict=True) if not pair[0].file_only]
 
 
 @dataclass(frozen=True, slots=True)

@@ -29,11 +29,11 @@ UNRECOVERED_NANO = 10_000_000  # a cent
 MANY_FAILED, FEW_REQUESTS = Fraction(20, 100), 20
 COLUMNS = (
     Column("customer", "Customer"),
-    Column("shop", "Shop"),
-    Column("flags", "To look at"),
+    Column("shop", "Shop", file_only=True),
+    Column("flags", "Risk"),
     Column("unspent_usd", "Unspent", number=True),
-    Column("gifts_usd", "of it gifts", number=True),
-    Column("debt_usd", "Owes", number=True),
+    Column("gifts_usd", "of it gifts", number=True, file_only=True),
+    Column("debt_usd", "Owes", number=True, file_only=True),
     Column("spend_usd", "Spend", number=True),
     Column("profit_usd", "Profit", number=True),
     Column("margin_on_price", "Margin on price", number=True),
@@ -102,19 +102,29 @@ def _row(
     told = flags(one, spend=spend, debt=debt)
     return [
         tables.text(
-            one.name, link=reverse("admin:desk_customer", args=[one.pk]), note=f"since {one.created_at:%-d %b %Y}"
+            one.name,
+            link=reverse("admin:desk_customer", args=[one.pk]),
+            note=f"{one.storefront.name}, since {one.created_at:%-d %b %Y}",
         ),
         tables.text(one.storefront.name),
         tables.text(", ".join(told), tone=BAD if told else ""),
-        tables.money(unspent, link=reverse("admin:desk_accounts") + f"?customer={one.public_id}"),
+        tables.money(
+            unspent, link=reverse("admin:desk_accounts") + f"?customer={one.public_id}", note=_told(gifts, debt)
+        ),
         tables.money(gifts),
         tables.money(debt, tone=BAD if debt else ""),
         tables.money(spend.charge_nano, link=reverse("admin:desk_calls") + f"?customer={one.public_id}"),
         tables.money(spend.profit_nano),
         tables.share(spend.margin, tone=BAD if spend.profit_nano < 0 else ""),
         tables.money(ever.charge_nano),
-        tables.deeds(*deeds(request, one)[:3]),
+        tables.deeds(*_short(deeds(request, one))),
     ]
+
+
+def _told(gifts: int, debt: int) -> str:
+    """What the page says of gifts and debts, where there are any."""
+    found = [f"{words.money(gifts)} given"] if gifts else []
+    return ", ".join(found + ([f"owes {words.money(debt)}"] if debt else []))
 
 
 def sums(balances: list[dict[str, Any]]) -> tuple[int, int, int]:
@@ -142,15 +152,22 @@ def deeds(request: HttpRequest, one: Organization) -> list[tuple[str, str]]:
     """What this operator may do to a customer; each leads to a page that asks why."""
     if not scope_for(request).may_change(one.storefront):
         return []
-    table = admin.site._registry[Organization]
+    table: Any = admin.site._registry[Organization]
     found = [
         (deed.title, reverse("admin:accounts_organization_deed", args=[one.pk, deed.slug]))
-        for deed in table.deeds_for(request, one)  # type: ignore[attr-defined]  # every table is a ScopedAdmin
+        for deed in table.deeds
+        if deed.applies(one) and (scope_for(request).platform or not deed.platform_only)
     ]
     if any(model._meta.label_lower == "billing.adjustment" for model in admin.site._registry):
         found.insert(0, ("Credit", reverse("admin:billing_adjustment_add") + f"?organization={one.pk}"))
     found.append(("Limits and caps", reverse("admin:accounts_organization_change", args=[one.pk])))
     return [*found, ("Price terms", reverse("admin:desk_terms", args=[one.pk]))]
+
+
+def _short(found: list[tuple[str, str]]) -> list[tuple[str, str]]:
+    """The deeds of a list's row; the customer's page has them all."""
+    names = {"Visit as support": "Visit", "Credit": "Credit", "Suspend": "Suspend", "Restore": "Restore"}
+    return [(names[title], link) for title, link in found if title in names]
 
 
 # --- One customer -----------------------------------------------------------------------------------------------------

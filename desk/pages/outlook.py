@@ -1,6 +1,6 @@
 """What may come: experiments with their results, demand of the next days with its error, and what a shop would earn."""
 
-from datetime import timedelta
+from datetime import date, timedelta
 from fractions import Fraction
 from typing import Any
 
@@ -26,6 +26,7 @@ from desk.tables import BAD, GOOD, Card, Chart, Column, Parts, Series, Table
 
 HISTORY_DAYS = 91
 AHEAD_DAYS = 14
+SHOWN_DAYS = 28
 MOST_FORECASTS = 6
 NANO = 10**9
 
@@ -124,24 +125,20 @@ def forecast(request: HttpRequest) -> HttpResponse:
     shop, shops, may_see_all = shop_of(request)
     last = timezone.now().date() - timedelta(days=1)  # today is not over
     scope = Scope(last - timedelta(days=HISTORY_DAYS - 1), last, storefront=shop)
-    by_model = sorted(reports.by(scope, "model").items(), key=lambda row: -row[1].requests)
-    made = [(model, forecasts.demand(scope, model=model, days=AHEAD_DAYS)) for (model,), _ in by_model[:MOST_FORECASTS]]
-    charts = [_forecast_chart(place, scope, one) for place, (_, one) in enumerate(made[:4]) if one is not None]
+    found = reports.by_time_of_models(scope)
+    most = sorted(found, key=lambda model: -sum(one.requests for one in found[model].values()))[:MOST_FORECASTS]
+    made = [(model, forecasts.demand_of(found[model], model=model, days=AHEAD_DAYS)) for model in most]
+    charts = [_forecast_chart(place, found[one.model], one) for place, (_, one) in enumerate(made[:4]) if one]
     parts = Parts(charts=charts, tables=[_forecast_table(made)])
     return exported(request, parts, "forecast") or show(
         request, "desk/forecast.html", title="Demand", parts=parts, shop=shop, shops=shops, may_see_all=may_see_all
     )
 
 
-def _forecast_chart(place: int, scope: Scope, one: forecasts.Forecast) -> Chart:
-    since = scope.until - timedelta(days=27)
-    past = [
-        found.requests
-        for found in reports.by_time_of_model(
-            Scope(since, scope.until, storefront=scope.storefront), one.model
-        ).values()
-    ]
-    days = [since + timedelta(days=n) for n in range(28 + len(one.requests))]
+def _forecast_chart(place: int, found: dict[date, Figures], one: forecasts.Forecast) -> Chart:
+    shown = sorted(found)[-SHOWN_DAYS:]
+    past = [found[day].requests for day in shown]
+    days = [*shown, *(one.first_day + timedelta(days=n) for n in range(len(one.requests)))]
     ahead = [round(many) for many in one.requests]
     error = (
         "no error could be measured"

@@ -58,7 +58,7 @@ function options(data) {
       ...(right ? { right: scale("right", { position: "right", beginAtZero: true }) } : {}),
     },
     plugins: {
-      legend: { align: "start", labels: { color: text, boxWidth: 10, boxHeight: 10, useBorderRadius: true, borderRadius: 3 } },
+      legend: { align: "start", labels: { sort: (a, b) => a.datasetIndex - b.datasetIndex, color: text, boxWidth: 10, boxHeight: 10, useBorderRadius: true, borderRadius: 3 } },
       tooltip: {
         callbacks: { label: (item) => `${item.dataset.label}: ${said(units[item.dataset.yAxisID], item.parsed.y)}` },
       },
