@@ -44,12 +44,13 @@ class DraftRefused(Refusal, ValueError):
 def begin(version: PlanVersion | CostCardVersion, *, source: trail.Source, now: datetime) -> PriceDraft:
     """Start a draft from the newest version of a plan or card; it would hold from the next midnight."""
     assert source.user is not None
-    is_plan = isinstance(version, PlanVersion)
+    of: dict[str, Any] = (
+        {"kind": DraftKind.PLAN, "storefront": version.storefront, "name": version.name}
+        if isinstance(version, PlanVersion)
+        else {"kind": DraftKind.CARD, "provider": version.provider, "name": version.model}
+    )
     draft = PriceDraft(
-        kind=DraftKind.PLAN if is_plan else DraftKind.CARD,
-        storefront=version.storefront if is_plan else None,
-        provider="" if is_plan else version.provider,
-        name=version.name if is_plan else version.model,
+        **of,
         base_version=version.version,
         body=version.body,
         effective_from=(now + timedelta(days=1)).replace(hour=0, minute=0, second=0, microsecond=0),
@@ -271,7 +272,7 @@ def _publish(draft: PriceDraft, *, source: trail.Source, now: datetime, alone: b
 def _open(draft: PriceDraft) -> PriceDraft:
     fresh = PriceDraft.objects.select_for_update(of=("self",)).select_related("storefront", "author").get(pk=draft.pk)
     if fresh.state not in {DraftState.DRAFT, DraftState.WAITING}:
-        message = f"This draft is done with: {fresh.get_state_display().lower()}."  # type: ignore[attr-defined]  # Django's own
+        message = f"This draft is done with: {fresh.get_state_display().lower()}."
         raise DraftRefused(message)
     return fresh
 

@@ -92,7 +92,14 @@ def text_rates(body: Mapping[str, Any]) -> tuple[str, str, str]:
     assert isinstance(rates, list)
     found = dict.fromkeys(("input", "cached", "output"), DASH)
     for rate in rates:
-        if rate.get("modality", "text") != "text" or set(rate) - {"direction", "cache", "modality", "price", "per"}:
+        if rate.get("modality", "text") != "text" or set(rate) - {
+            "direction",
+            "cache",
+            "modality",
+            "unit",
+            "price",
+            "per",
+        }:
             continue
         cache = rate.get("cache", "none")
         name = "cached" if cache == "read" else rate["direction"] if cache in {"none", "", None} else ""

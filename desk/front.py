@@ -274,6 +274,12 @@ def _platform_notices() -> list[Notice]:
     return found
 
 
+def _queue(state: outbox.State) -> str:
+    if state.parked:
+        return f"{words.count(state.parked)} given up"
+    return f"oldest waits {words.span(state.oldest_age_s)}" if state.pending else "empty"
+
+
 def _running(*, now: datetime) -> list[dict[str, str]]:
     """How old the queues are, and when the books were proven last."""
     state = outbox.state(now=now)
@@ -282,8 +288,8 @@ def _running(*, now: datetime) -> list[dict[str, str]]:
     return [
         {
             "title": "Outbox",
-            "value": f"oldest {words.span(state.oldest_age_s)}" if state.pending else "empty",
-            "note": f"{state.pending} waiting, {state.parked} given up",
+            "value": _queue(state),
+            "note": f"{words.count(state.pending)} waiting",
             "link": operations,
             "tone": BAD if state.parked else "",
         },

@@ -60,7 +60,7 @@ def of_account(account: Account) -> Q:
 def balances(customers: list[int]) -> dict[int, list[dict[str, Any]]]:
     """What customers in scope have, by kind and unit of credit."""
     found: dict[int, list[dict[str, Any]]] = {}
-    wanted = Account.unscoped.filter(organization__in=customers, posted__gt=0)
+    wanted: Any = Account.unscoped.filter(organization__in=customers, posted__gt=0)
     for row in wanted.values("organization_id", "kind", "unit", "posted", "held", "expires_at", "label", "pk"):
         found.setdefault(row["organization_id"], []).append(row)
     return found

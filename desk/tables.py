@@ -15,7 +15,7 @@ from typing import Any
 from django.http import StreamingHttpResponse
 
 from analytics import exports
-from billing.money import usd_text
+from billing.money import dollars, usd_text
 from desk import words
 
 GOOD, BAD, SOFT = "good", "bad", "soft"
@@ -157,6 +157,13 @@ def money(nano: int | None, *, link: str = "", note: str = "", tone: str = "") -
     """Dollars; the file has them exact."""
     raw = None if nano is None else Decimal(usd_text(nano))
     return Cell(words.money(nano), raw, link, note, tone or (BAD if nano is not None and nano < 0 else ""))
+
+
+def exact(nano: int | None, *, link: str = "", note: str = "") -> Cell:
+    """Dollars to the last digit, as a receipt has them."""
+    if nano is None:
+        return Cell(words.DASH)
+    return Cell(dollars(nano), Decimal(usd_text(nano)), link, note, BAD if nano < 0 else "")
 
 
 def count(number: int | None, *, link: str = "", note: str = "", tone: str = "") -> Cell:

@@ -98,11 +98,21 @@ def _cards(made: room.Statement) -> list[Card]:
 
 
 def _statement(made: room.Statement, moved: dict[str, int], closed: ClosedMonth | None, export: str) -> Table:
-    columns = [Column("sign", ""), Column("figure", "Figure"), Column("usd", "US dollars", number=True)]
+    columns = [
+        Column("sign", "Sign", file_only=True),
+        Column("figure", "Figure"),
+        Column("usd", "US dollars", number=True),
+    ]
     columns += [Column("since_closed_usd", "Moved since it was closed", number=True)] if closed else []
     lines = []
     for name, title, sign in STORY:
-        line = [Cell(sign, sign), tables.text(title), tables.money(getattr(made, name))]
+        tone = "strong" if name in SUMS else ""
+        figure = getattr(made, name)
+        line = [
+            Cell(sign, sign),
+            tables.text(f"{sign} {title}".strip(), tone=tone),
+            tables.money(figure, tone=tone if figure >= 0 else BAD),
+        ]
         line += [tables.money(moved.get(name), tone=BAD if moved.get(name) else "")] if closed else []
         lines.append(line)
     return Table("statement", "Statement", tuple(columns), lines, "", export=export)

@@ -23,15 +23,15 @@ COLUMNS = (
     Column("when_utc", "When (UTC)"),
     Column("customer", "Customer"),
     Column("model", "Model"),
-    Column("provider", "Provider"),
+    Column("provider", "Provider", file_only=True),
     Column("how_it_ended", "How it ended"),
     Column("input_tokens", "In", number=True),
     Column("output_tokens", "Out", number=True),
     Column("charge_usd", "Charge", number=True),
     Column("cost_usd", "Cost", number=True),
     Column("profit_usd", "Profit", number=True),
-    Column("latency_ms", "Took (ms)", number=True),
-    Column("call", "Call"),
+    Column("latency_ms", "Took (ms)", number=True, file_only=True),
+    Column("call", "Call", file_only=True),
 )
 
 
@@ -85,19 +85,24 @@ def _row(lens: Lens, call: Call, charged: int) -> list[tables.Cell]:
     organization: Any = call.organization
     failed = call.state in {CallState.FAILED, CallState.LOST}
     profit = None if call.cost_nano is None else charged - call.cost_nano
+    took = f"{call.latency_ms:,} ms" if call.latency_ms is not None else ""
+    served = f"{call.provider or 'no provider'}" + (f", asked as {call.model_asked}" if _renamed(call) else "")
+    ended = call.get_state_display()
     return [
-        tables.moment(call.created_at),
+        tables.Cell(f"{call.created_at:%-d %b %H:%M:%S}", call.created_at, note=str(call.pk)),
         tables.text(organization.name, link=reverse("admin:desk_customer", args=[organization.pk])),
-        tables.text(
-            call.model_served, note=f"asked as {call.model_asked}" if call.model_asked != call.model_served else ""
-        ),
+        tables.text(call.model_served, note=served),
         tables.text(call.provider),
-        tables.text(call.get_state_display(), note=call.error, tone=BAD if failed else ""),  # type: ignore[attr-defined]  # Django's own
+        tables.text(ended, note=call.error or took, tone=BAD if failed else ""),
         tables.count(call.input_tokens, note=f"{call.cached_tokens:,} cached" if call.cached_tokens else ""),
         tables.count(call.output_tokens),
-        tables.money(charged),
-        tables.money(call.cost_nano),
-        tables.money(profit),
+        tables.exact(charged),
+        tables.exact(call.cost_nano),
+        tables.exact(profit),
         tables.count(call.latency_ms),
         tables.text(str(call.pk)),
     ]
+
+
+def _renamed(call: Call) -> bool:
+    return bool(call.model_asked) and call.model_asked != call.model_served

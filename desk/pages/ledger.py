@@ -28,8 +28,8 @@ ENTRY_COLUMNS = (
     Column("to", "To"),
     Column("amount", "Amount", number=True),
     Column("reference", "Reference"),
-    Column("reason", "Reason"),
-    Column("entry", "Entry"),
+    Column("reason", "Reason", file_only=True),
+    Column("entry", "Entry", file_only=True),
 )
 ACCOUNT_COLUMNS = (
     Column("account", "Account"),
@@ -49,7 +49,7 @@ TRIAL_COLUMNS = (
 
 def amount(value: int, unit: str, **options: Any) -> tables.Cell:
     """An amount in its account's unit."""
-    return tables.money(value, **options) if unit == NANO_USD else tables.count(value, note=unit)
+    return tables.exact(value, **options) if unit == NANO_USD else tables.count(value, note=unit)
 
 
 # --- Entries ----------------------------------------------------------------------------------------------------------
@@ -112,14 +112,14 @@ def entry(one: Transfer) -> list[tables.Cell]:
     of_hold = f"call {one.hold_id}" if one.hold_id else ""
     return [
         tables.moment(one.created_at),
-        tables.text(one.code.replace("_", " ")),
+        tables.text(one.code.replace("_", " "), note=one.reason),
         tables.text(organization.name, link=reverse("admin:desk_customer", args=[organization.pk]))
         if organization
         else tables.text("the house"),
         _account(one.debit),
         _account(one.credit),
         amount(one.amount, one.debit.unit),
-        tables.text(one.reference or of_hold),
+        tables.text(one.reference or of_hold, note=f"entry {one.pk}"),
         tables.text(one.reason),
         tables.text(str(one.pk)),
     ]

@@ -20,15 +20,15 @@ MILLION = 1_000_000
 WAYS = {"model": "By model and provider", "plan": "By plan, too"}
 COLUMNS = (
     Column("requests", "Requests", number=True),
-    Column("tokens", "Tokens", number=True),
+    Column("tokens", "Tokens", number=True, file_only=True),
     Column("price_usd_per_million", "Price per million", number=True),
     Column("cost_usd_per_million", "Cost per million", number=True),
     Column("revenue_usd", "Revenue", number=True),
     Column("cost_usd", "Cost", number=True),
     Column("profit_usd", "Gross profit", number=True),
     Column("margin_on_price", "Margin on price", number=True),
-    Column("markup_on_cost", "Markup on cost", number=True),
-    Column("revenue_change", "Revenue to before", number=True),
+    Column("markup_on_cost", "Markup on cost", number=True, file_only=True),
+    Column("revenue_change", "Revenue to before", number=True, file_only=True),
 )
 
 
@@ -83,7 +83,7 @@ def _found(lens: Lens, way: str, model: str, scope: reports.Scope) -> Found:
 
 def _plans(lens: Lens) -> tuple[dict[int, str], dict[int, str]]:
     """Which plan each customer with terms of its own is on now, and which holds for the rest of a shop."""
-    rows = PriceTerms.objects.filter(**({"storefront": lens.shop} if lens.shop else {}))
+    rows: Any = PriceTerms.objects.filter(**({"storefront": lens.shop} if lens.shop else {}))
     own: dict[int, str] = {}
     standard: dict[int, str] = {}
     for shop, customer, plan in rows.order_by().values_list("storefront_id", "organization_id", "plan_name"):
@@ -110,7 +110,7 @@ def _cards(now: Figures, before: Figures) -> list[Card]:
 
 
 def _table(lens: Lens, way: str, found: Found, before: Found) -> Table:
-    names = [Column("model", "Model"), Column("provider", "Provider")]
+    names = [Column("model", "Model"), Column("provider", "Provider", file_only=True)]
     names += [Column("plan", "Plan")] if way == "plan" else []
     note = "Prices and costs per million are what a million tokens, in and out, really came to."
     return Table(
@@ -127,21 +127,22 @@ def _table(lens: Lens, way: str, found: Found, before: Found) -> Table:
 def _row(lens: Lens, key: tuple[Any, ...], one: Figures, before: Figures) -> list[tables.Cell]:
     calls = reverse("admin:desk_calls") + lens.query(model=key[0], provider=key[1])
     per_price, per_cost = (_per_million(nano, one.tokens) for nano in (one.charge_nano, one.cost_nano))
+    change = words.change(one.charge_nano, before.charge_nano)
     lost = BAD if one.profit_nano < 0 else ""
-    named = [tables.text(key[0], link=reverse("admin:desk_margin") + lens.query(model=key[0]))]
+    named = [tables.text(key[0], link=reverse("admin:desk_margin") + lens.query(model=key[0]), note=key[1])]
     named += [tables.text(name) for name in key[1:]]
     return [
         *named,
-        tables.count(one.requests, link=calls),
+        tables.count(one.requests, link=calls, note=f"{words.count(one.tokens)} tokens"),
         tables.count(one.tokens),
         tables.money(per_price),
         tables.money(per_cost),
-        tables.money(one.charge_nano, link=calls),
+        tables.money(one.charge_nano, link=calls, note=f"{change} to before"),
         tables.money(one.cost_nano, note=f"unknown for {one.unknown_cost}" if one.unknown_cost else ""),
         tables.money(one.profit_nano),
-        tables.share(one.margin, tone=lost),
+        tables.share(one.margin, tone=lost, note=f"markup on cost {words.percent(one.markup)}"),
         tables.share(one.markup, tone=lost),
-        tables.text(words.change(one.charge_nano, before.charge_nano)),
+        tables.text(change),
     ]
 
 

@@ -57,10 +57,10 @@ def _arms(one: Experiment, arms: list[experiment_room.Arm]) -> Table:
     columns = (
         *(Column("arm", "Arm"), Column("multiplier", "Price times", number=True)),
         *(Column("customers", "Customers", number=True), Column("active", "with calls", number=True)),
-        *(Column("revenue", "Revenue a customer and day", number=True), Column("profit", "Profit", number=True)),
+        *(Column("revenue", "Revenue each, a day", number=True), Column("profit", "Profit each", number=True)),
         *(
             Column("difference", "Revenue to the control", number=True),
-            Column("interval", "95 % interval", number=True),
+            Column("interval", "95 % interval", number=True, file_only=True),
         ),
     )
     lines = [
@@ -68,14 +68,8 @@ def _arms(one: Experiment, arms: list[experiment_room.Arm]) -> Table:
             *(tables.text(arm.name), tables.text(multipliers[arm.name])),
             *(tables.count(arm.organizations), tables.count(arm.active)),
             *(tables.money(round(arm.revenue_nano)), tables.money(round(arm.profit_nano))),
-            tables.text(
-                "the control"
-                if not place
-                else words.DASH
-                if arm.difference_percent is None
-                else f"{arm.difference_percent:+.1f} %"
-            ),
-            tables.text("" if not place else _interval(arm), tone=_tone(arm)),
+            _difference(arm) if place else tables.text("the control"),
+            tables.text(_interval(arm) if place else ""),
         ]
         for place, arm in enumerate(arms)
     ]
@@ -87,6 +81,11 @@ def _arms(one: Experiment, arms: list[experiment_room.Arm]) -> Table:
         "It has not begun yet.",
         note=f"Customers are drawn, not calls. It stops once an arm is surely below {one.stop_below_percent} %.",
     )
+
+
+def _difference(arm: experiment_room.Arm) -> tables.Cell:
+    told = words.DASH if arm.difference_percent is None else f"{arm.difference_percent:+.1f} %"
+    return tables.text(told, note=_interval(arm), tone=_tone(arm))
 
 
 def _interval(arm: experiment_room.Arm) -> str:

@@ -73,7 +73,7 @@ def _drafts(found: list[PriceDraft]) -> Table:
         [
             tables.text(str(one), link=reverse("admin:desk_draft", args=[one.pk])),
             tables.text(one.storefront.name if one.storefront else "every shop"),
-            tables.text(one.get_state_display(), tone="warn" if one.state == DraftState.WAITING else ""),  # type: ignore[attr-defined]  # Django's own
+            tables.text(one.get_state_display(), tone="warn" if one.state == DraftState.WAITING else ""),
             *(tables.text(str(one.author)), tables.moment(one.changed_at), tables.text(one.note)),
         ]
         for one in found
@@ -236,7 +236,7 @@ def draft(request: HttpRequest, pk: int) -> HttpResponse:
     return show(
         request,
         "desk/draft.html",
-        title=f"{one.get_kind_display()} {one}",  # type: ignore[attr-defined]  # Django's own
+        title=f"{one.get_kind_display()} {one}",
         parts=parts,
         one=one,
         problem=problem,
@@ -261,7 +261,7 @@ def _acted(request: HttpRequest, one: PriceDraft) -> HttpResponse:
         done = {"submit": drafts.submit, "approve": drafts.approve, "discard": drafts.discard}[deed](
             one, source=source, now=now
         )
-        messages.success(request, f"{done.get_state_display()}.")  # type: ignore[attr-defined]  # Django's own
+        messages.success(request, f"{done.get_state_display()}.")
         if done.state == DraftState.DISCARDED:
             return HttpResponseRedirect(reverse("admin:desk_prices"))
     else:

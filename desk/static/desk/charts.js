@@ -30,7 +30,7 @@ function series(one, place) {
     pointRadius: one.values.length > 1 ? 0 : 4,
     pointHoverRadius: 4,
     borderRadius: 3,
-    tension: 0.25,
+    cubicInterpolationMode: "monotone",
     spanGaps: true,
     maxBarThickness: 36,
   };
