@@ -44,8 +44,9 @@ def figures(request: HttpRequest, context: dict[str, Any]) -> dict[str, Any]:
     # Who came in is in the trail; here it would push out what was done.
     acts = AuditEvent.objects.exclude(action="user.signed_in").select_related("actor")
     events = scope.visible(acts, "storefront")
+    last = AuditCheckpoint.objects.first() if scope.platform else None
     parts = Parts(
-        warnings=notices(lens, by_model, now=now, platform=scope.platform),
+        warnings=notices(lens, by_model, last, now=now, platform=scope.platform),
         cards=_cards(lens, sum(by_time.values(), Figures()), reports.total(lens.scope.before)),
         charts=charts(lens, by_time),
         tables=[models_table(lens, by_model), providers_table(lens, by_model)],
@@ -54,7 +55,7 @@ def figures(request: HttpRequest, context: dict[str, Any]) -> dict[str, Any]:
         **context,
         "lens": lens,
         "parts": parts,
-        "running": _running(now=now) if scope.platform else [],
+        "running": _running(last, now=now) if scope.platform else [],
         "channels": [
             {"name": name, "count": many, "of_largest": many * 100 // channels[0][1]} for name, many in channels
         ],
@@ -237,7 +238,14 @@ def providers_table(lens: Lens, found: dict[tuple[Any, ...], Figures]) -> Table:
 # --- What wants looking at --------------------------------------------------------------------------------------------
 
 
-def notices(lens: Lens, by_model: dict[tuple[Any, ...], Figures], *, now: datetime, platform: bool) -> list[Notice]:
+def notices(
+    lens: Lens,
+    by_model: dict[tuple[Any, ...], Figures],
+    last: AuditCheckpoint | None,
+    *,
+    now: datetime,
+    platform: bool,
+) -> list[Notice]:
     """Models sold below cost, figures that are old, and for the platform its alarms and the state of its books."""
     found = [
         Notice(
@@ -252,12 +260,11 @@ def notices(lens: Lens, by_model: dict[tuple[Any, ...], Figures], *, now: dateti
         age = words.span((now - mark.rolled_until).total_seconds())
         link = reverse("admin:desk_operations") if platform else ""
         found.append(Notice(f"These figures are {age} old: rollups have not run since.", link, "warn"))
-    return found + (_platform_notices() if platform else [])
+    return found + (_platform_notices(last) if platform else [])
 
 
-def _platform_notices() -> list[Notice]:
+def _platform_notices(last: AuditCheckpoint | None) -> list[Notice]:
     found = []
-    last = AuditCheckpoint.objects.first()
     if last is not None and last.findings:
         found.append(Notice(f"The last audit found {last.findings} things wrong.", reverse("admin:desk_audit")))
     going_on = Alarm.objects.filter(ended_at=None, acknowledged_at=None).aggregate(
@@ -280,10 +287,9 @@ def _queue(state: outbox.State) -> str:
     return f"oldest waits {words.span(state.oldest_age_s)}" if state.pending else "empty"
 
 
-def _running(*, now: datetime) -> list[dict[str, str]]:
+def _running(last: AuditCheckpoint | None, *, now: datetime) -> list[dict[str, str]]:
     """How old the queues are, and when the books were proven last."""
     state = outbox.state(now=now)
-    last = AuditCheckpoint.objects.first()
     operations = reverse("admin:desk_operations")
     return [
         {

@@ -26,7 +26,7 @@ def fill_business(organization: Organization, *, model: str, seed: int, author: 
     for provider in ("north", "south"):
         card = {"provider": provider, "model": model, "rates": RATES}
         pricebook.publish_card(body=card, effective_from=begin, note=f"{model} note", source=trail.SYSTEM)
-    history.calls([now - timedelta(hours=30 * n, seconds=seed) for n in range(CALLS)], model=model)
+    history.calls([now - timedelta(hours=30 * n, minutes=10 * seed) for n in range(CALLS)], model=model)
     wallets.credit(organization, 7_000_000_000, f"{model} reason", trail.SYSTEM)
     wallets.credit(organization, 5_000_000_000, f"{model} reason", trail.SYSTEM, kind=Kind.PAID)
     Experiment.objects.create(

@@ -1,4 +1,4 @@
-"""Prices change as drafts: weighed against real calls, agreed to by a second person where it is much, then a version."""
+"""Prices change as drafts: weighed against real calls, agreed to by a second person if they are much, then versions."""
 
 from collections.abc import Callable
 from datetime import timedelta
