@@ -6,7 +6,7 @@ forecast from what came before them, and the mean absolute error in per cent of 
 A model with less than three weeks of history gets no forecast rather than a number nobody should trust.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, timedelta
 from fractions import Fraction
@@ -34,12 +34,17 @@ class Forecast:
 
 def demand(scope: Scope, *, model: str, days: int = 14) -> Forecast | None:
     """Forecast one model from whole days of history that end with the scope's last day."""
-    history = _history(scope, model)
+    return demand_of(reports.by_time_of_model(scope, model), model=model, days=days)
+
+
+def demand_of(found: Mapping[date, reports.Figures], *, model: str, days: int = 14) -> Forecast | None:
+    """The same from days somebody has already asked for."""
+    history = _history(found)
     if len(history) < LEAST_DAYS:
         return None
     return Forecast(
         model=model,
-        first_day=scope.until + timedelta(days=1),
+        first_day=max(found) + timedelta(days=1),
         requests=tuple(seasonal(history, days)),
         error_percent=backtest(history),
         history_days=len(history),
@@ -76,8 +81,7 @@ def _weekly_growth(recent: Sequence[float], weeks: int) -> float:
     return float(min(1.2, max(0.8, (late / early) ** (1 / (weeks - half)))))
 
 
-def _history(scope: Scope, model: str) -> list[float]:
-    found = reports.by_time_of_model(scope, model)
+def _history(found: Mapping[date, reports.Figures]) -> list[float]:
     counts = [figures.requests for _, figures in sorted(found.items())]
     first = next((place for place, many in enumerate(counts) if many), len(counts))
     return [float(many) for many in counts[first:]]

@@ -11,7 +11,7 @@ through its own rows.
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime, timedelta
 from fractions import Fraction
 from typing import Any
@@ -46,6 +46,7 @@ class Scope:
     zone: ZoneInfo = UTC_ZONE
     storefront: Storefront | None = None
     organization: Organization | None = None
+    customers: tuple[int, ...] = ()  # only these organizations, by primary key; empty: all
 
     def __post_init__(self) -> None:
         if self.since > self.until:
@@ -72,7 +73,7 @@ class Scope:
     def before(self) -> "Scope":
         """As many days just before it."""
         last = self.since - timedelta(days=1)
-        return Scope(last - timedelta(days=self.days - 1), last, self.zone, self.storefront, self.organization)
+        return replace(self, since=last - timedelta(days=self.days - 1), until=last)
 
 
 @dataclass(frozen=True, slots=True)
@@ -215,7 +216,7 @@ def _ask(scope: Scope, dimensions: Sequence[str]) -> dict[tuple[Any, ...], Figur
 def _parts(scope: Scope, dimensions: Sequence[str]) -> list[tuple[str, str, Any, Any]]:
     """Tables with the stretch each answers for: whole UTC days, and quarters at the edges of a local stretch."""
     names = set(dimensions) - {"time", "storefront_id"}
-    if scope.organization is not None or names - {*BY_SHOP, "country"}:
+    if scope.organization is not None or scope.customers or names - {*BY_SHOP, "country"}:
         fine, coarse = "analytics_customerquarter", "analytics_customerday"
     elif "country" in names:
         if "provider" in names:
@@ -245,6 +246,9 @@ def _where(scope: Scope, time: str, low: Any, high: Any) -> tuple[str, list[Any]
     if scope.organization is not None:
         where.append("organization_id = %s")
         parameters.append(scope.organization.pk)
+    if scope.customers:
+        where.append(f"organization_id IN ({', '.join(['%s'] * len(scope.customers))})")
+        parameters += scope.customers
     return " AND ".join(where), parameters
 
 
@@ -320,9 +324,18 @@ def _local(moment: datetime, zone: ZoneInfo) -> date:
 
 def by_time_of_model(scope: Scope, model: str) -> dict[date, Figures]:
     """One row for each day of one model, empty ones too."""
-    found = {scope.since + timedelta(days=n): Figures() for n in range(scope.days)}
+    return by_time_of_models(scope).get(model) or _empty_days(scope)
+
+
+def by_time_of_models(scope: Scope) -> dict[str, dict[date, Figures]]:
+    """One row for each day of every model that was called, empty ones too."""
+    found: dict[str, dict[date, Figures]] = {}
     for (when, name), figures in _ask(scope, ("time", "model")).items():
-        if name == model:
-            day = when if not isinstance(when, datetime) else _local(when, scope.zone)
-            found[day] = found.get(day, Figures()) + figures
+        day = when if not isinstance(when, datetime) else _local(when, scope.zone)
+        days = found.setdefault(name, _empty_days(scope))
+        days[day] = days.get(day, Figures()) + figures
     return found
+
+
+def _empty_days(scope: Scope) -> dict[date, Figures]:
+    return {scope.since + timedelta(days=n): Figures() for n in range(scope.days)}

@@ -105,8 +105,16 @@ class OperatorSite(UnfoldAdminSite):
             super().register(model, admin_class, **options)
 
     def get_urls(self) -> list[URLPattern]:
-        """Django's and unfold's, without the redirect to any row of any table."""
-        return [url for url in super().get_urls() if getattr(url, "name", None) not in NOT_OURS]
+        """Ours first; then Django's and unfold's, without the redirect to any row of any table."""
+        from desk.pages.urls import urls  # the pages need the site that this class makes
+
+        return urls(self) + [url for url in super().get_urls() if getattr(url, "name", None) not in NOT_OURS]
+
+    def index(self, request: HttpRequest, extra_context: Any = None) -> HttpResponse:
+        """The front page; a question without an answer is a sentence there as on every page of ours."""
+        from desk.pages.base import answers  # for the same reason
+
+        return answers(super().index)(request, extra_context)
 
     def get_log_entries(self, request: HttpRequest) -> QuerySet[LogEntry]:
         """The trail is the truth; Django's own log stays empty."""

@@ -25,10 +25,10 @@ ALLOWED = {
     "billing/tidings.py": "an outbox row names a payment alone",
     "billing/topups.py": "locks and claims an order it was handed by primary key",
     "billing/wallets.py": "opens wallets; each query names its organization, before the rows exist",
-    "desk/front.py": "counts for the operators, each within the operator's scope",
     "gateway/diagnoses.py": "a customer's secret is all that is known when it does not work",
     "gateway/audit_checks.py": "the calls of everybody, for the audit",
     "gateway/recovery.py": "tells the stories of calls that died, whosever they were",
+    "desk/rows.py": "rows for the operators, each question narrowed by the operator's scope",
     "gateway/callers.py": "a secret is all that is known before its organization is",
     "accounts/members.py": "an invitation's token is all that is known before its organization is",
 }

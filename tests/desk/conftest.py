@@ -15,6 +15,7 @@ from accounts.models import ApiKey, AuditEvent, Impersonation, Invitation, Membe
 from accounts.models.keys import KeyKind
 from gateway.models import AIModel, Credential, PriceProposal, Provider, Route
 from tests import factories
+from tests.desk.business import CANARY_MODEL, HOME_MODEL, fill_business
 from tests.desk.money_rows import fill_money, money_rows_of
 
 CANARY = "CANARY"
@@ -223,3 +224,11 @@ def snapshot() -> dict[str, list[dict[str, Any]]]:
         for model in admin.site._registry
         if model is not AuditEvent
     }
+
+
+@pytest.fixture
+def busy(ours: Organization, theirs: Organization, staff: User) -> tuple[Organization, Organization]:
+    """Both shops with customers who call, pay and are priced."""
+    fill_business(ours, model=HOME_MODEL, seed=1, author=staff)
+    fill_business(theirs, model=CANARY_MODEL, seed=2, author=staff)
+    return ours, theirs
