@@ -134,6 +134,12 @@ class RechargeForm(forms.Form):
     month_cap = forms.CharField(label="But in one month at most", max_length=20)
 
 
+class FirstKeyForm(forms.Form):
+    """The first key has a name and nothing else to decide."""
+
+    label = TextField(label="Name of the key", max_length=80, widget=forms.TextInput(attrs={"autocomplete": "off"}))
+
+
 class OrganizationForm(forms.Form):
     """An organization's name and zone."""
 

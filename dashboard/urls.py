@@ -2,8 +2,8 @@
 
 from django.urls import path
 
+from dashboard.views import first, home, keys, members, settings
 from dashboard.views import credits as credit
-from dashboard.views import home, keys, members, settings
 
 app_name = "dashboard"
 
@@ -12,6 +12,11 @@ urlpatterns = [
     path("new/", home.new_organization, name="new_organization"),
     path("account/", settings.account, name="account"),
     path("<slug:organization_slug>/", home.overview, name="overview"),
+    path("<slug:organization_slug>/first-steps/", first.steps, name="first_steps"),
+    path("<slug:organization_slug>/first-steps/name/", first.name, name="first_name"),
+    path("<slug:organization_slug>/first-steps/key/", first.make_key, name="first_key"),
+    path("<slug:organization_slug>/first-steps/call/", first.first_call, name="first_call"),
+    path("<slug:organization_slug>/first-steps/dismiss/", first.dismiss, name="first_dismiss"),
     path("<slug:organization_slug>/keys/", keys.key_list, name="keys"),
     path("<slug:organization_slug>/keys/new/", keys.key_new, name="key_new"),
     path("<slug:organization_slug>/keys/<str:key_id>/", keys.key_edit, name="key_edit"),
