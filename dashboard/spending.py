@@ -56,14 +56,16 @@ def _resets_at(window: str, now: datetime) -> datetime | None:
     return datetime(following.year, following.month, following.day, tzinfo=UTC)
 
 
-def used(organization: Organization, scope_kind: str, *, now: datetime) -> dict[tuple[int, str], int]:
+def used(
+    organization: Organization, scope_kind: str, *, now: datetime, with_holds: bool = True
+) -> dict[tuple[int, str], int]:
     """What every key, member or organization has spent and holds in the windows of now."""
     today = now.astimezone(UTC).date()
     current = Q(window="total") | Q(window="day", window_start=today)
     current |= Q(window="month", window_start=today.replace(day=1))
     counters = CapCounter.objects.of(organization).filter(current, scope_kind=scope_kind)
     rows = counters.values_list("scope_id", "window", "spent", "held")
-    return {(scope_id, window): spent + held for scope_id, window, spent, held in rows}
+    return {(scope_id, window): spent + held * with_holds for scope_id, window, spent, held in rows}
 
 
 def bars(row: SpendCaps, scope_id: int, counted: dict[tuple[int, str], int], *, now: datetime) -> list[Bar]:

@@ -2,7 +2,7 @@
 
 from django.urls import path
 
-from dashboard.views import first, home, keys, members, settings
+from dashboard.views import alerts, first, home, keys, members, playground, settings
 from dashboard.views import credits as credit
 
 app_name = "dashboard"
@@ -31,6 +31,13 @@ urlpatterns = [
     path("<slug:organization_slug>/credits/receipts/<str:payment_id>.pdf", credit.receipt_pdf, name="credits_pdf"),
     path("<slug:organization_slug>/credits/<str:top_up_id>/", credit.top_up, name="credits_top_up"),
     path("<slug:organization_slug>/credits/<str:top_up_id>/cancel/", credit.cancel, name="credits_cancel"),
+    path("<slug:organization_slug>/playground/", playground.playground, name="playground"),
+    path("<slug:organization_slug>/playground/key/", playground.playground_key, name="playground_key"),
+    path("<slug:organization_slug>/playground/charge/", playground.playground_charge, name="playground_charge"),
+    path("<slug:organization_slug>/alerts/", alerts.alert_list, name="alerts"),
+    path("<slug:organization_slug>/alerts/test/", alerts.alert_test, name="alert_test"),
+    path("<slug:organization_slug>/alerts/secret/", alerts.alert_secret, name="alert_secret"),
+    path("<slug:organization_slug>/alerts/<str:alert_id>/answer/", alerts.alert_answer, name="alert_answer"),
     path("<slug:organization_slug>/members/", members.member_list, name="members"),
     path("<slug:organization_slug>/members/invite/", members.invite, name="invite"),
     path("<slug:organization_slug>/members/<str:member_id>/role/", members.change_role, name="member_role"),
