@@ -13,11 +13,12 @@ from typing import Any
 from django import forms
 from django.core.exceptions import ValidationError
 
-from accounts import networks, patterns
+from accounts import networks, patterns, roles
 from accounts.models import ApiKey, Role
 from accounts.models.bounds import LARGEST_NANO, RATE_LIMITS, SPEND_CAPS
 from accounts.models.keys import KeyKind
 from billing import money
+from dashboard.models import AlertKind, AlertSettings, OnUnusual
 from plumbing.text import NotOneLine, one_line
 
 LONGEST_LINE = 200
@@ -132,6 +133,12 @@ class RechargeForm(forms.Form):
     threshold = UsdField(label="When less than this many USD are left")
     amount = forms.CharField(label="Buy for", max_length=20)
     month_cap = forms.CharField(label="But in one month at most", max_length=20)
+
+
+class FirstKeyForm(forms.Form):
+    """The first key has a name and nothing else to decide."""
+
+    label = TextField(label="Name of the key", max_length=80, widget=forms.TextInput(attrs={"autocomplete": "off"}))
 
 
 class OrganizationForm(forms.Form):
@@ -295,6 +302,68 @@ def initial_of(key: ApiKey) -> dict[str, Any]:
     shown = {name: getattr(key, name) for name in ("label", *KeyForm.CAPS, *KeyForm.PLACES, *KeyForm.LIMITS)}
     last_moment = key.expires_at - dt.timedelta(microseconds=1) if key.expires_at else None
     return {**shown, "expires_on": last_moment.date() if last_moment else None}
+
+
+class AlertForm(forms.Form):
+    """What is worth a warning, and where it goes."""
+
+    low_balance_nano = UsdField(
+        label="Warn below (USD)", required=False, help_text="Empty: never warn of a low balance."
+    )
+    kinds = forms.MultipleChoiceField(
+        label="Warn of",
+        required=False,
+        choices=AlertKind.choices,
+        widget=forms.CheckboxSelectMultiple(attrs={"class": "form-check-input"}),
+    )
+    on_unusual = forms.ChoiceField(
+        label="When a key spends ten times its norm",
+        choices=OnUnusual.choices,
+        help_text="The norm is the mean of the key's active days of the last two weeks.",
+    )
+    mail_roles = forms.MultipleChoiceField(
+        label="Mail goes to",
+        required=False,
+        choices=[(role.value, f"{role.label}s" if role is not Role.BILLING else "Billing") for role in roles.ORDER],
+        widget=forms.CheckboxSelectMultiple(attrs={"class": "form-check-input"}),
+    )
+    webhook_url = forms.CharField(
+        label="Webhook",
+        required=False,
+        max_length=500,
+        help_text="An https address of yours. Signed as Standard Webhooks; a new address gets a new secret.",
+        widget=forms.URLInput(attrs={"placeholder": "", "autocomplete": "off", "spellcheck": "false"}),
+    )
+
+    def wishes(self) -> dict[str, Any]:
+        """As fields of the row: what is not ticked is muted."""
+        given = self.cleaned_data
+        return {
+            "low_balance_nano": given["low_balance_nano"] or 0,
+            "muted": [kind for kind in AlertKind.values if kind not in given["kinds"]],
+            "on_unusual": given["on_unusual"],
+            "mail_roles": given["mail_roles"],
+            "webhook_url": given["webhook_url"].strip(),
+        }
+
+
+def initial_of_alerts(row: AlertSettings) -> dict[str, Any]:
+    """Present wishes, for the form."""
+    return {
+        "low_balance_nano": row.low_balance_nano or None,
+        "kinds": [kind for kind in AlertKind.values if kind not in row.muted],
+        "on_unusual": row.on_unusual,
+        "mail_roles": row.mail_roles,
+        "webhook_url": row.webhook_url,
+    }
+
+
+class CapsForm(forms.Form):
+    """What one member, or the whole organization, may spend."""
+
+    cap_day_nano = UsdField(label="Most per day (USD)", required=False)
+    cap_month_nano = UsdField(label="Most per month (USD)", required=False)
+    cap_total_nano = UsdField(label="Most ever (USD)", required=False)
 
 
 class InviteForm(forms.Form):

@@ -2,8 +2,8 @@
 
 from django.urls import path
 
+from dashboard.views import alerts, first, home, keys, members, playground, settings
 from dashboard.views import credits as credit
-from dashboard.views import home, keys, members, settings
 
 app_name = "dashboard"
 
@@ -12,6 +12,11 @@ urlpatterns = [
     path("new/", home.new_organization, name="new_organization"),
     path("account/", settings.account, name="account"),
     path("<slug:organization_slug>/", home.overview, name="overview"),
+    path("<slug:organization_slug>/first-steps/", first.steps, name="first_steps"),
+    path("<slug:organization_slug>/first-steps/name/", first.name, name="first_name"),
+    path("<slug:organization_slug>/first-steps/key/", first.make_key, name="first_key"),
+    path("<slug:organization_slug>/first-steps/call/", first.first_call, name="first_call"),
+    path("<slug:organization_slug>/first-steps/dismiss/", first.dismiss, name="first_dismiss"),
     path("<slug:organization_slug>/keys/", keys.key_list, name="keys"),
     path("<slug:organization_slug>/keys/new/", keys.key_new, name="key_new"),
     path("<slug:organization_slug>/keys/<str:key_id>/", keys.key_edit, name="key_edit"),
@@ -26,6 +31,13 @@ urlpatterns = [
     path("<slug:organization_slug>/credits/receipts/<str:payment_id>.pdf", credit.receipt_pdf, name="credits_pdf"),
     path("<slug:organization_slug>/credits/<str:top_up_id>/", credit.top_up, name="credits_top_up"),
     path("<slug:organization_slug>/credits/<str:top_up_id>/cancel/", credit.cancel, name="credits_cancel"),
+    path("<slug:organization_slug>/playground/", playground.playground, name="playground"),
+    path("<slug:organization_slug>/playground/key/", playground.playground_key, name="playground_key"),
+    path("<slug:organization_slug>/playground/charge/", playground.playground_charge, name="playground_charge"),
+    path("<slug:organization_slug>/alerts/", alerts.alert_list, name="alerts"),
+    path("<slug:organization_slug>/alerts/test/", alerts.alert_test, name="alert_test"),
+    path("<slug:organization_slug>/alerts/secret/", alerts.alert_secret, name="alert_secret"),
+    path("<slug:organization_slug>/alerts/<str:alert_id>/answer/", alerts.alert_answer, name="alert_answer"),
     path("<slug:organization_slug>/members/", members.member_list, name="members"),
     path("<slug:organization_slug>/members/invite/", members.invite, name="invite"),
     path("<slug:organization_slug>/members/<str:member_id>/role/", members.change_role, name="member_role"),

@@ -22,19 +22,17 @@ from accounts.models import ApiKey
 from accounts.models.bounds import RATE_LIMITS, SPEND_CAPS, RateLimits
 from accounts.roles import Permission
 from billing import money
-from gateway.models import AIModel
-from gateway.models.catalogue import Purpose
+from dashboard import sold
 
 register = template.Library()
 
 TICKS = (forms.CheckboxInput, forms.RadioSelect, forms.CheckboxSelectMultiple)
 
 
-@register.simple_tag
-def model_to_try() -> str:
+@register.simple_tag(takes_context=True)
+def model_to_try(context: Context) -> str:
     """A model that a first call can name; a placeholder while nothing is sold."""
-    sold = AIModel.objects.filter(is_active=True, purpose=Purpose.CHAT, routes__is_active=True)
-    return sold.order_by("is_sandbox", "slug").values_list("slug", flat=True).first() or "model-name"
+    return sold.model_to_try(context.get("storefront"))
 
 
 @register.simple_tag

@@ -3,6 +3,7 @@
 from django.contrib.auth.decorators import login_required
 from django.http import HttpResponse
 from django.shortcuts import redirect, render
+from django.utils import timezone
 from django.views.decorators.http import require_GET
 
 from accounts import access, organizations, trail
@@ -11,6 +12,8 @@ from accounts.requests import TenantRequest
 from accounts.roles import Permission
 from dashboard import forms
 from dashboard.doors import PersonRequest, Told, needs, own_hands
+from dashboard.models import FirstSteps
+from dashboard.views import first
 
 
 @require_GET
@@ -21,6 +24,8 @@ def start(request: PersonRequest) -> HttpResponse:
         return redirect("dashboard:overview", request.impersonation.organization.slug)
     seats = access.seats_of(request.user, request.storefront)
     if len(seats) == 1:
+        if first.unfinished(seats[0]):
+            return redirect("dashboard:first_steps", seats[0].organization.slug)
         return redirect("dashboard:overview", seats[0].organization.slug)
     context = {"form": forms.NameForm(), "may_open": organizations.may_open(request.storefront, request.user)}
     return render(request, "dashboard/choose.html" if seats else "dashboard/welcome.html", context)
@@ -38,7 +43,8 @@ def new_organization(request: PersonRequest) -> HttpResponse:
                 name=form.cleaned_data["name"],
                 source=trail.source_of(request),
             )
-            return redirect("dashboard:overview", made.slug)
+            FirstSteps.note(made, named_at=timezone.now())
+            return redirect("dashboard:first_steps", made.slug)
     return render(request, "dashboard/new_organization.html", {"form": form})
 
 

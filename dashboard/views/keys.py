@@ -23,7 +23,7 @@ from accounts.models import ApiKey
 from accounts.models.keys import KeyKind
 from accounts.requests import TenantRequest
 from accounts.roles import Permission
-from dashboard import forms
+from dashboard import forms, spending
 from dashboard.doors import Told, ToldAbove, needs
 
 PAGE_SIZE = 50
@@ -34,14 +34,23 @@ PAGE_SIZE = 50
 def key_list(request: TenantRequest, organization_slug: str) -> HttpResponse:
     """Living keys, or the ended ones."""
     now = timezone.now()
-    everything = ApiKey.objects.of(request.seat.organization).select_related("created_by")
+    organization = request.seat.organization
+    everything = ApiKey.objects.of(organization).filter(playground__isnull=True).select_related("created_by")
     ended = Q(revoked_at__isnull=False) | Q(expires_at__lte=now)
     show_ended = request.GET.get("show") == "ended"
     rows = everything.filter(ended) if show_ended else everything.exclude(ended)
     page = Paginator(rows, PAGE_SIZE).get_page(request.GET.get("page"))
+    counted = spending.used(organization, "key", now=now)
+    month = spending.this_month(organization, "api_key_id", now=now)
+    shown = [
+        _shown(key, request.seat, now)
+        | {"bars": spending.bars(key, key.pk, counted, now=now), "month_nano": month.get(key.pk, 0)}
+        for key in page
+    ]
     context = {
         "page": page,
-        "rows": [_shown(key, request.seat, now) for key in page],
+        "rows": [row for row in shown if row["key"].kind == KeyKind.INFERENCE],
+        "managers": [row for row in shown if row["key"].kind == KeyKind.MANAGEMENT],
         "show_ended": show_ended,
         "ended_count": everything.filter(ended).count(),
         "base_url": access.canonical_base(request.storefront),
@@ -76,7 +85,8 @@ def _kinds(seat: Seat) -> list[KeyKind]:
 
 
 def _changeable(request: TenantRequest, key_id: str) -> ApiKey:
-    key = ApiKey.objects.of(request.seat.organization).filter(public_id=key_id).select_related("created_by").first()
+    keys = ApiKey.objects.of(request.seat.organization).filter(playground__isnull=True)
+    key = keys.filter(public_id=key_id).select_related("created_by").first()
     if key is None:
         raise Http404
     if not _may_change(key, request.seat):
@@ -140,7 +150,16 @@ def key_edit(request: TenantRequest, organization_slug: str, key_id: str) -> Htt
     rotation = (
         None if ended or ApiKey.objects.of(request.seat.organization).filter(replaces=key) else forms.RotateForm()
     )
-    context = {"form": form, "key": key, "state": state, "ended": ended, "rotation": rotation}
+    counted = spending.used(request.seat.organization, "key", now=now)
+    context = {
+        "form": form,
+        "key": key,
+        "state": state,
+        "ended": ended,
+        "rotation": rotation,
+        "bars": spending.bars(key, key.pk, counted, now=now),
+        "month_nano": spending.this_month(request.seat.organization, "api_key_id", now=now).get(key.pk, 0),
+    }
     return render(request, "dashboard/keys/edit.html", context)
 
 

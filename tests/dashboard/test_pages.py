@@ -193,7 +193,7 @@ def test_a_new_organization_is_owned_by_its_maker(client, shop):
     user = factories.make_user()
     client.force_login(user)
     response = client.post("/app/new/", {"name": "Blue Whale"})
-    assert response["Location"] == "/app/blue-whale/"
+    assert response["Location"] == "/app/blue-whale/first-steps/"
     made = Organization.objects.get(slug="blue-whale")
     assert made.storefront == shop
     assert made.memberships.get().role == "owner"

@@ -1,0 +1,25 @@
+"""Which models a page may offer: sold at this shop, and served by somebody we hold a credential of.
+
+Promise: the same few rows for snippets, guides and the playground, so that what a page names can be called.
+"""
+
+from django.db.models import QuerySet
+
+from accounts.models import Storefront
+from gateway.models import AIModel
+from gateway.models.catalogue import Purpose
+
+
+def chat_models(storefront: Storefront | None) -> "QuerySet[AIModel]":
+    """Chat models, real ones before the sandbox's."""
+    sold = AIModel.objects.filter(
+        is_active=True, purpose=Purpose.CHAT, routes__is_active=True, routes__provider__credentials__is_active=True
+    )
+    if storefront is not None:
+        sold = sold.exclude(hidden_in=storefront)
+    return sold.distinct().order_by("is_sandbox", "slug")
+
+
+def model_to_try(storefront: Storefront | None) -> str:
+    """A model that a first call can name; a placeholder while nothing is sold."""
+    return chat_models(storefront).values_list("slug", flat=True).first() or "model-name"

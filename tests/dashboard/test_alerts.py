@@ -1,0 +1,204 @@
+"""Warnings: each found from rows, told once, over when it is over; a key unlike itself is paused, its owner asked."""
+
+from datetime import UTC, datetime, timedelta
+
+import pytest
+from django.urls import reverse
+
+from accounts import leaks, trail
+from analytics.models import CustomerDay, CustomerQuarter
+from analytics.models.rollups import Measures
+from billing.models import CapCounter
+from billing.models.plans import PlanVersion, PriceTerms
+from billing.wallets import credit
+from dashboard import alerts, tasks
+from dashboard.models import Alert, AlertKind, OnUnusual
+from plumbing import notices
+from plumbing.models import OutboxMessage
+from tests import factories
+
+pytestmark = pytest.mark.django_db
+
+NOW = datetime(2026, 11, 20, 12, tzinfo=UTC)
+DOLLAR = 1_000_000_000
+ZERO = {field.name: 0 for field in Measures._meta.get_fields()}
+
+
+def spent(organization, key, nano, *, day=None):
+    """A rolled-up cell of one key: of a whole day, or of this quarter of an hour."""
+    common = ZERO | {
+        "storefront": organization.storefront, "organization": organization, "user_id": key.created_by_id,
+        "api_key_id": key.pk, "model": "m", "provider": "p", "country": "", "charge_nano": nano, "requests": 1,
+    }  # fmt: skip
+    if day is not None:
+        return CustomerDay.objects.create(day=day, **common)
+    return CustomerQuarter.objects.create(starts_at=NOW.replace(minute=0), **common)
+
+
+def kinds(organization):
+    return sorted(Alert.objects.of(organization).filter(ended_at__isnull=True).values_list("kind", flat=True))
+
+
+def mails():
+    return OutboxMessage.objects.filter(topic=notices.MAIL, payload__kind="customer_alert").count()
+
+
+def page(name, organization, *rest):
+    return reverse(f"dashboard:{name}", args=[organization.slug, *rest])
+
+
+@pytest.fixture
+def key(organization):
+    return factories.make_key(organization, label="backend")[0]
+
+
+def test_a_low_balance_is_told_once_and_again_after_it_was_enough(organization, key):
+    assert alerts.look(organization, now=NOW) == []  # nothing ever spent
+    spent(organization, key, 5)
+    credit(organization, DOLLAR, "x", trail.SYSTEM)
+    [alert] = alerts.look(organization, now=NOW)
+    assert alert.kind == AlertKind.LOW_BALANCE
+    assert "$1.00 are left" in alert.sentence
+    assert alerts.look(organization, now=NOW) == []
+    assert mails() == 1  # alice, the owner; bob is a developer
+    credit(organization, 5 * DOLLAR, "x", trail.SYSTEM)
+    alerts.look(organization, now=NOW)
+    assert kinds(organization) == []
+    alerts.save(organization, source=trail.SYSTEM, low_balance_nano=10 * DOLLAR)
+    assert len(alerts.look(organization, now=NOW)) == 1
+
+
+def test_a_cap_warns_at_eighty_and_at_a_hundred_per_cent_of_each_window(organization):
+    key, _ = factories.make_key(organization, label="capped", cap_day_nano=10 * DOLLAR)
+    counter = CapCounter.objects.create(
+        organization=organization, scope_kind="key", scope_id=key.pk, window="day", window_start=NOW.date(),
+        spent=7_999_999_999, held=DOLLAR,
+    )  # fmt: skip
+    assert alerts.look(organization, now=NOW) == []  # what is only held has not been spent
+    CapCounter.objects.of(organization).filter(pk=counter.pk).update(spent=8 * DOLLAR)
+    [near] = alerts.look(organization, now=NOW)
+    assert near.sentence == "The key “capped” has used 80 % of $10.00 a day."
+    CapCounter.objects.of(organization).filter(pk=counter.pk).update(spent=10 * DOLLAR)
+    [full] = alerts.look(organization, now=NOW)
+    assert full.kind == AlertKind.CAP_REACHED
+    assert kinds(organization) == ["cap_reached"]
+    alerts.look(organization, now=NOW + timedelta(days=1))
+    assert kinds(organization) == []
+
+
+def test_a_key_that_spends_ten_times_its_norm_is_paused_and_resumed(client, organization, alice, key):
+    for back in range(1, 5):
+        spent(organization, key, DOLLAR // 2, day=NOW.date() - timedelta(days=back))
+    credit(organization, 50 * DOLLAR, "x", trail.SYSTEM)
+    cell = spent(organization, key, 5 * DOLLAR - 1)
+    assert alerts.look(organization, now=NOW) == []
+    CustomerQuarter.objects.of(organization).filter(pk=cell.pk).update(charge_nano=5 * DOLLAR)
+    [alert] = alerts.look(organization, now=NOW)
+    assert alert.paused
+    key.refresh_from_db()
+    assert key.disabled_at == NOW
+    client.force_login(alice)
+    assert "It was us: resume" in client.get(page("alerts", organization)).content.decode()
+    client.post(page("alert_answer", organization, alert.public_id), {"answer": "resume"})
+    key.refresh_from_db()
+    assert key.disabled_at is None
+    assert alerts.look(organization, now=NOW) == []  # answered for today
+    again = client.post(page("alert_answer", organization, alert.public_id), {"answer": "resume"}, follow=True)
+    assert "answered already" in again.content.decode()
+
+
+def test_a_young_key_a_small_sum_and_another_wish_pause_nothing(organization, key):
+    spent(organization, key, 90 * DOLLAR)
+    assert "unusual_spend" not in [alert.kind for alert in alerts.look(organization, now=NOW)]  # no norm yet
+    for back in range(1, 4):
+        spent(organization, key, DOLLAR, day=NOW.date() - timedelta(days=back))
+    alerts.save(organization, source=trail.SYSTEM, on_unusual=OnUnusual.TELL)
+    assert "unusual_spend" in [alert.kind for alert in alerts.look(organization, now=NOW)]
+    key.refresh_from_db()
+    assert key.disabled_at is None
+
+
+def test_a_leak_stands_on_the_page_without_a_second_letter(organization):
+    key, secret = factories.make_key(organization, label="lost")
+    leaks.handle([leaks.Report(secret, "t", "https://example.com/x")], source=trail.SYSTEM, now=NOW)
+    [alert] = alerts.look(organization, now=NOW)
+    assert alert.sentence == "The key “lost” was found in public and has been revoked."
+    assert alert.api_key == key
+    assert mails() == 0
+
+
+def test_new_prices_are_told_ahead(organization):
+    shop = organization.storefront
+    PriceTerms.objects.get_or_create(storefront=shop, organization=None, defaults={"plan_name": "standard"})
+    name = PriceTerms.objects.get(storefront=shop, organization=None).plan_name
+    version = PlanVersion.objects.create(
+        storefront=shop, name=name, version=77, body={}, effective_from=NOW + timedelta(days=9)
+    )
+    [alert] = alerts.look(organization, now=NOW)
+    assert alert.sentence == "New prices begin on 29 November 2026, 12:00 UTC."
+    assert alert.occasion == f"plan:{version.pk}"
+
+
+def test_what_is_muted_is_neither_told_nor_paused(organization, key):
+    for back in range(1, 5):
+        spent(organization, key, DOLLAR, day=NOW.date() - timedelta(days=back))
+    spent(organization, key, 90 * DOLLAR)
+    alerts.save(organization, source=trail.SYSTEM, muted=[AlertKind.UNUSUAL, AlertKind.LOW_BALANCE])
+    assert alerts.look(organization, now=NOW) == []
+    key.refresh_from_db()
+    assert key.disabled_at is None
+
+
+def test_the_task_looks_at_whoever_called_and_only_at_them(organization, key, monkeypatch):
+    spent(organization, key, 5)
+    monkeypatch.setattr(tasks.timezone, "now", lambda: NOW)
+    assert tasks.look_for_alerts() == 1
+    assert kinds(organization) == ["low_balance"]
+    assert tasks.look_for_alerts() == 0
+
+
+def test_settings_are_kept_and_the_secret_is_shown_once(client, organization, alice):
+    client.force_login(alice)
+    wishes = {
+        "low_balance_nano": "7.50", "kinds": ["low_balance", "key_leaked"], "on_unusual": "tell",
+        "mail_roles": ["owner"], "webhook_url": "https://hooks.example.com/x",
+    }  # fmt: skip
+    answer = client.post(page("alerts", organization), wishes)
+    assert "whsec_" in answer.content.decode()
+    assert "no-store" in answer["Cache-Control"]
+    assert "whsec_" not in client.get(page("alerts", organization)).content.decode()
+    row = alerts.settings_of(organization)
+    assert (row.low_balance_nano, row.on_unusual, row.mail_roles) == (7_500_000_000, "tell", ["owner"])
+    assert "low_balance" not in row.muted
+    assert "price_change" in row.muted
+    before = row.webhook_secret
+    assert "whsec_" in client.post(page("alert_secret", organization)).content.decode()
+    assert alerts.settings_of(organization).webhook_secret != before
+
+
+@pytest.mark.parametrize("url", ["http://example.com/", "https://127.0.0.1/", "ftp://x", "javascript:alert(1)"])
+def test_a_webhook_must_be_a_public_https_address(client, organization, alice, url, settings):
+    settings.WEBHOOKS_TO_PRIVATE_ADDRESSES = False
+    client.force_login(alice)
+    answer = client.post(page("alerts", organization), {"on_unusual": "pause", "webhook_url": url})
+    assert answer.status_code == 400
+    assert alerts.settings_of(organization).webhook_url == ""
+
+
+def test_a_test_goes_to_whoever_asks_and_to_the_webhook(client, organization, alice):
+    alerts.save(organization, source=trail.SYSTEM, webhook_url="https://hooks.example.com/x")
+    client.force_login(alice)
+    client.post(page("alert_test", organization))
+    assert mails() == 1
+    assert OutboxMessage.objects.filter(topic=notices.WEBHOOK, payload__kind="alert.test").count() == 1
+
+
+def test_members_see_what_their_role_may_and_change_nothing(client, organization, bob, key):
+    spent(organization, key, 5)
+    [alert] = alerts.look(organization, now=NOW)
+    client.force_login(bob)
+    text = client.get(page("alerts", organization)).content.decode()
+    assert "All quiet" in text  # a developer does not see money
+    assert "Send a test" not in text
+    assert client.post(page("alerts", organization), {"on_unusual": "tell"}).status_code == 404
+    assert client.post(page("alert_answer", organization, alert.public_id)).status_code == 403
