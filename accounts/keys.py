@@ -8,7 +8,6 @@ A child is never wider than its maker: not than the maker's role, and not than t
 A secret reads ``sk-<prefix>-[mgmt-|op-]<27 base-62 characters = 160 bits><6 characters of CRC-32>``.
 """
 
-import hashlib
 import hmac
 import re
 import secrets
@@ -78,9 +77,7 @@ def well_formed(secret: str) -> bool:
 
 def hashes(secret: str) -> list[str]:
     """The stored forms this secret may have, newest pepper first."""
-    return [
-        hmac.new(pepper.encode(), secret.encode(), hashlib.sha256).hexdigest() for pepper in settings.API_KEY_PEPPERS
-    ]
+    return [hmac.digest(pepper.encode(), secret.encode(), "sha256").hex() for pepper in settings.API_KEY_PEPPERS]
 
 
 def with_secrets(candidates: set[str]) -> dict[str, ApiKey]:

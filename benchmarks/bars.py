@@ -45,6 +45,10 @@ BARS = {
         Bar("idle_memory", "memory of an idle production worker", 180, 150, unit="MiB"),
         Bar("start", "start of a production server to its first 200", 4.0, 2.0, unit="s"),
         Bar("scale_organizations", "CPU a request, 10^6 / 10^3 organizations", 1.3, 1.0),
+        Bar("body_prompt", "CPU for each MB of a long prompt, beyond bare", 20, 8, unit="ms"),
+        Bar("body_picture", "CPU for each MB of a 2 MB value, beyond bare", 20, 8, unit="ms"),
+        Bar("memory_stream", "memory of one stream among 1,200", 150, 60, unit="KiB"),
+        Bar("soak_growth", "memory after each minute of load / after the first", 1.1, 1.0),
         Bar("scale_calls", "CPU a request, 10^7 / 10^5 stored calls", 1.3, 1.0),
     )
 }

@@ -4,54 +4,20 @@ Promise: before it returns, a scenario has audited the books of every installati
 count of calls equals the calls that were charged. A figure from a run whose books are wrong is no figure.
 """
 
-import json
-import subprocess
-import sys
 import time
 from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from benchmarks import load, machine
-from benchmarks.load import C1, C32, SSE1, SSE64, Measured, Step
-from benchmarks.stage import ROOT, Contender, Stage, stage
+from benchmarks import machine, shapes
+from benchmarks.load import C1, C32, SSE1, SSE64
+from benchmarks.rounds import Round, prove, worker
+from benchmarks.stage import Contender, stage
 
-WARM = Step("warm", 32, seconds=6, warm_s=0.1)
 COMMITS = 200
 
 Figures = Mapping[str, Sequence[float]]
-
-
-class BooksAreWrong(AssertionError):
-    """The audit or the provider's own count disagrees; nothing that was measured counts."""
-
-
-class Round:
-    """Loads contenders in turn, and says what it saw."""
-
-    def __init__(self, at: Stage) -> None:
-        self._at = at
-
-    def run(self, contender: Contender, step: Step, *, prompt: str = load.PROMPT) -> Measured:
-        """Load one contender and say so."""
-        measured = load.run(self._at, contender, step, prompt=prompt)
-        line = (
-            f"  {step.name:6} {contender.name:14} {measured.requests_per_s:9.1f} req/s  p50 {measured.p50_ms:7.2f} ms"
-            f"  first byte {measured.first_byte_p50_ms:6.2f} ms  CPU {_each(measured.cpu_ms)}"
-            f"  refused {measured.refused}  failed {measured.failed}  others used {measured.foreign_cores:.2f} cores\n"
-        )
-        sys.stderr.write(line)
-        return measured
-
-    def warm(self, *contenders: Contender) -> None:
-        """Let caches fill and connections open; what is measured is the running state."""
-        for contender in contenders:
-            self.run(contender, WARM)
-
-
-def _each(cpu_ms: Mapping[str, float]) -> str:
-    return ", ".join(f"{group} {spent:.3f} ms" for group, spent in sorted(cpu_ms.items()))
 
 
 def calls(rounds: int) -> Figures:
@@ -60,7 +26,7 @@ def calls(rounds: int) -> Figures:
     with stage() as at:
         bare, ours = at.start_bare(), at.start_tollgate("postgresql")
         figures["start"].append(ours.start_s)
-        figures["idle_memory"].append(machine.memory_mib([_worker(ours)]))
+        figures["idle_memory"].append(machine.memory_mib([worker(ours)]))
         turn = Round(at)
         turn.warm(bare, ours)
         for _ in range(rounds):
@@ -71,7 +37,7 @@ def calls(rounds: int) -> Figures:
             figures["throughput"].append(here.requests_per_s / there.requests_per_s)
             there, here = turn.run(bare, C1), turn.run(ours, C1)
             figures["added_latency"].append(here.p50_ms - there.p50_ms - 2 * commit_ms)
-        _prove(ours)
+        prove(ours)
     return figures
 
 
@@ -88,7 +54,7 @@ def streams(rounds: int) -> Figures:
             figures["added_first_token"].append(here.first_byte_p50_ms - there.first_byte_p50_ms - commit_ms)
             there, here = turn.run(bare, SSE64), turn.run(ours, SSE64)
             figures["cpu_event"].append(here.cpu_ms_per_event / there.cpu_ms_per_event)
-        _prove(ours)
+        prove(ours)
     return figures
 
 
@@ -102,7 +68,7 @@ def sqlite(rounds: int) -> Figures:
         for _ in range(rounds):
             there, here = turn.run(bare, C32), turn.run(ours, C32)
             figures["cpu_sqlite"].append(here.cpu_ms["gateway"] / there.cpu_ms["gateway"])
-        _prove(ours)
+        prove(ours)
     return figures
 
 
@@ -116,7 +82,7 @@ def wallets(rounds: int) -> Figures:
         turn.warm(many, one)
         for _ in range(rounds):
             figures["one_wallet"].append(turn.run(one, C32).requests_per_s / turn.run(many, C32).requests_per_s)
-        _prove(many, one)
+        prove(many, one)
     return figures
 
 
@@ -132,8 +98,8 @@ def refusals(rounds: int) -> Figures:
             with_them, without = turn.run(some, C32), turn.run(none, C32)
             figures["refused"].append(with_them.cpu_ms["gateway"] / without.cpu_ms["gateway"])
             assert with_them.refused, "nobody was refused"
-        _prove(none)
-        _prove(some)
+        prove(none)
+        prove(some)
     return figures
 
 
@@ -143,12 +109,12 @@ SCENARIOS: dict[str, Callable[[int], Figures]] = {
     "sqlite": sqlite,
     "wallets": wallets,
     "refusals": refusals,
+    "canonical": shapes.canonical,
+    "scale": shapes.scale,
+    "bodies": shapes.bodies,
+    "crowd": shapes.crowd,
+    "soak": shapes.soak,
 }
-
-
-def _worker(contender: Contender) -> int:
-    """The process that answers: the newest of the tree."""
-    return max(machine.tree(contender.groups["gateway"]))
 
 
 def _first_key_alone(contender: Contender) -> Path:
@@ -170,37 +136,3 @@ def _commit_ms(contender: Contender) -> float:
             connection.execute("INSERT INTO bench_commit VALUES (%s)", [number])
             took.append((time.monotonic() - started) * 1000)
     return sorted(took)[len(took) // 2]
-
-
-def _prove(contender: Contender, *more: Contender) -> None:
-    """Audit, and compare our calls with what the provider has seen; ``more`` are other keys of that installation."""
-    findings = json.loads(_manage(contender, "audit", "--json"))["findings"]
-    if findings:
-        message = f"the audit of {contender.name} found {findings}"
-        raise BooksAreWrong(message)
-    charged = int(_manage(contender, "shell", "-v", "0", "-c", COUNT_CALLS).strip().rsplit("\n", 1)[-1])
-    seen = sum(one.seen for one in (contender, *more))
-    if charged != seen:
-        message = f"the provider has seen {seen} calls of {contender.name} and {charged} were charged"
-        raise BooksAreWrong(message)
-    sys.stderr.write(f"  {charged} calls seen by the provider, {charged} charged; the audit is clean\n")
-
-
-COUNT_CALLS = (
-    "from billing.models.ledger import Hold; print(Hold.unscoped.filter(outcome='settled', charged_nano__gt=0).count())"
-)
-
-
-def _manage(contender: Contender, *arguments: str) -> str:
-    finished = subprocess.run(  # noqa: S603 - our own command
-        [sys.executable, "manage.py", *arguments],
-        cwd=ROOT,
-        env=dict(contender.environment),
-        check=False,
-        capture_output=True,
-        text=True,
-    )
-    if finished.returncode:
-        message = f"{' '.join(arguments[:1])} failed: {finished.stdout[-2000:]} {finished.stderr[-2000:]}"
-        raise BooksAreWrong(message)
-    return finished.stdout

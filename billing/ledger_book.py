@@ -6,7 +6,7 @@ read, so that even a writer who forgot the lock could not lose an update.
 """
 
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from datetime import UTC, date, datetime
 from functools import cache
 from types import ModuleType
@@ -153,6 +153,7 @@ class Page:
         self.settled_late: list[Hold] = []
         self.new_lines: list[tuple[Any, ...]] = []
         self.transfers: list[tuple[Any, ...]] = []
+        self.changes: list[tuple[str, int, Callable[[], int]]] = []
         self.riders: dict[tuple[str, tuple[str, ...], bool], list[tuple[Any, ...]]] = {}
 
     def __enter__(self) -> Self:
@@ -351,6 +352,14 @@ class Page:
 
     def write(self) -> None:
         """Put everything down. Lines go before their holds, because a hold's trigger adds them up."""
+        with self.engine.together(self.connection):
+            self._write()
+        for table, wanted, changed in self.changes:
+            if changed() != wanted:
+                message = f"{table}: a row is not as it was read"
+                raise Raced(message)
+
+    def _write(self) -> None:
         self._insert(ledger_tables.LINES, self.new_lines)
         self._insert(
             ledger_tables.HOLDS,
@@ -382,9 +391,8 @@ class Page:
             self.engine.insert(self.cursor, table, rows, self.now)
 
     def _change(self, change: Change, rows: Sequence[tuple[Any, ...]]) -> None:
-        if rows and self.engine.change(self.cursor, change, rows, self.now) != len(rows):
-            message = f"{change.table}: a row is not as it was read"
-            raise Raced(message)
+        if rows:
+            self.changes.append((change.table, len(rows), self.engine.change(self.cursor, change, rows, self.now)))
 
 
 def owed_uid(uid: str) -> str:

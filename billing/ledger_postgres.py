@@ -5,7 +5,8 @@ keys pass. Mirrors ``ledger_sqlite``.
 """
 
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
+from contextlib import AbstractContextManager
 from datetime import datetime
 from functools import cache
 from typing import Any
@@ -92,10 +93,17 @@ def _change(change: Change) -> str:
     return f"UPDATE {change.table} AS t SET {sets} FROM unnest({arrays}) AS u({alias}) WHERE t.id = u.id{guards}"
 
 
-def change(cursor: Any, change: Change, rows: Sequence[tuple[Any, ...]], now: datetime) -> int:
-    """Change rows that still are as they were seen, and say how many."""
-    cursor.execute(_change(change), [*([now] if change.stamp else []), *_arrays(change.types, rows)])
-    return int(cursor.rowcount)
+def together(connection: BaseDatabaseWrapper) -> AbstractContextManager[object]:
+    """Statements that need no answer of each other share one way to the database and back."""
+    raw: psycopg.Connection[Any] = connection.connection
+    return raw.pipeline()
+
+
+def change(cursor: Any, change: Change, rows: Sequence[tuple[Any, ...]], now: datetime) -> Callable[[], int]:
+    """Change rows that still are as they were seen; ask the answer how many, once all is written."""
+    own = psycopg.Cursor(cursor.connection)  # one cursor knows the count of its last statement only
+    own.execute(_change(change), [*([now] if change.stamp else []), *_arrays(change.types, rows)])
+    return lambda: own.rowcount
 
 
 def ride(

@@ -4,7 +4,8 @@ The writer is alone by ``BEGIN IMMEDIATE``, so there is no row to lock. Mirrors 
 """
 
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from datetime import UTC, date, datetime
 from decimal import Decimal
 from functools import cache
@@ -69,13 +70,19 @@ def _insert(table: Table) -> str:
     return f"INSERT INTO {table.name} ({names}) VALUES ({', '.join('?' * len(columns))})"
 
 
-def change(cursor: Any, change: Change, rows: Sequence[tuple[Any, ...]], now: datetime) -> int:
-    """Change rows that still are as they were seen, and say how many."""
+def together(connection: BaseDatabaseWrapper) -> AbstractContextManager[object]:
+    """Statements that need no answer of each other; in the same process there is no way to save."""
+    return nullcontext()
+
+
+def change(cursor: Any, change: Change, rows: Sequence[tuple[Any, ...]], now: datetime) -> Callable[[], int]:
+    """Change rows that still are as they were seen; ask the answer how many, once all is written."""
     stamp = (moment(now),) if change.stamp else ()
     many = len(change.sets)
     parameters = [(*row[1 : many + 1], *stamp, row[0], *row[many + 1 :]) for row in rows]
     cursor.executemany(_change(change), parameters)
-    return int(cursor.rowcount)
+    changed = int(cursor.rowcount)
+    return lambda: changed
 
 
 @cache

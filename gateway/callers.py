@@ -69,11 +69,11 @@ class Callers:
 
     async def find(self, secret: str, *, storefront: int, ip_address: str, now: datetime) -> Caller:
         """The caller behind a secret, if the key may be used at this shop from this address."""
-        if not keys.well_formed(secret):
-            raise KeyRefused(MISTYPED)
         name = keys.hashes(secret)[0]
         caller = self._known.get(name)
         if caller is None:
+            if not keys.well_formed(secret):
+                raise KeyRefused(MISTYPED)
             caller = await sync_to_async(_load, thread_sensitive=False)(secret, now)
             self._remember(name, caller)
         _check(caller, storefront=storefront, ip_address=ip_address, now=now)

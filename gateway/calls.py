@@ -75,9 +75,10 @@ class Desk:
     async def open(self, plea: Plea, priced: Priced, first: Serving) -> OpenCall:
         """Pass the limits and hold the money; the departure of the first attempt is in the same transaction."""
         now = datetime.now(UTC)
-        limit, covered, most, least = _wanted(plea, priced, now)
+        bounds = plea.bounds(now)
+        limit, covered, whole, most, least = _wanted(plea, priced, bounds)
         call_id = self._ids.new()
-        admission = await self._admit(plea, call_id, plea.bounds(now))
+        admission = await self._admit(plea, call_id, bounds)
         call = OpenCall(call_id, plea, priced, admission, now, time.monotonic(), 0, limit, covered)
         try:
             verdict = await self._committer.submit(self._reserve(call, first, least, most))
@@ -94,7 +95,7 @@ class Desk:
             await self._limiter.settle(admission, tokens=0)
             raise
         try:
-            if call.held_nano < most or most < _ceiling(plea.bounds(now, covered), priced, plea):
+            if call.held_nano < most or most < whole:
                 call.output_limit = call.covered_output = self._shortened(call)
         except GatewayError as error:
             await self.close(call, End(CallState.FAILED, error.status, Rule.FAILED_FREE, error.code))
@@ -156,7 +157,7 @@ class Desk:
         closed = _settled(call, await self._ended(operation), made)
         if call.closed is None:
             call.closed = closed
-            used = sum(line.quantity for line in lines_of(end.measured) if line.is_tokens)
+            used = end.measured.usage.tokens if end.measured is not None else 0
             await self._limiter.settle(call.admission, tokens=used)
         return call.closed
 
@@ -220,9 +221,8 @@ class Desk:
         )
 
 
-def _wanted(plea: Plea, priced: Priced, now: datetime) -> tuple[int, int, int, int]:
-    """The output limit, how much of it the first hold covers, and the most and the least to hold."""
-    bounds = plea.bounds(now)
+def _wanted(plea: Plea, priced: Priced, bounds: Bounds) -> tuple[int, int, int, int, int]:
+    """The output limit, how much of it the first hold covers, what that can cost, and the most and least to hold."""
     limit, cap = plea.output_limit, plea.max_cost_nano
     whole = _ceiling(bounds, priced, plea)
     if cap is not None and whole > cap:
@@ -231,18 +231,20 @@ def _wanted(plea: Plea, priced: Priced, now: datetime) -> tuple[int, int, int, i
             or 1
         )
     covered = min(limit, STEP_OUTPUT) if plea.streamed else limit
-    most = whole if covered == plea.output_limit else _ceiling(plea.bounds(now, covered), priced, plea)
-    least = _ceiling(plea.bounds(now, min(LEAST_OUTPUT, covered)), priced, plea)
-    if cap is not None:
-        most = min(most, cap)
-    return limit, covered, most, min(least, most)
+    if covered != plea.output_limit:
+        whole = _ceiling(bounds, priced, plea, covered)
+    least = _ceiling(bounds, priced, plea, min(LEAST_OUTPUT, covered))
+    most = whole if cap is None else min(whole, cap)
+    return limit, covered, whole, most, min(least, most)
 
 
-def _ceiling(bounds: Bounds, priced: Priced, plea: Plea) -> int:
+def _ceiling(bounds: Bounds, priced: Priced, plea: Plea, output_limit: int | None = None) -> int:
     if plea.free_rule is not None:
         return 0
     try:
-        return ceiling(bounds=bounds, rates=priced.rates, modifiers=plea.caller.modifiers)
+        return ceiling(
+            bounds=bounds, rates=priced.rates, modifiers=plea.caller.modifiers, max_output_tokens=output_limit
+        )
     except OutOfRange as error:
         raise TooLarge("No account could hold what this could cost; ask for less.") from error
     except Unpriced as error:

@@ -137,7 +137,8 @@ def headers_of(scope: Mapping[str, Any]) -> dict[str, str]:
 def asked_of(scope: Mapping[str, Any], front: Front, *, headers: Mapping[str, str], body: bytes, name: str) -> "Asked":
     """One request as the rooms behind the doors know it."""
     peer = (scope.get("client") or ("", 0))[0]
-    query = dict(parse_qsl(scope.get("query_string", b"").decode("latin-1"), keep_blank_values=True))
+    written = scope.get("query_string", b"")
+    query = dict(parse_qsl(written.decode("latin-1"), keep_blank_values=True)) if written else {}
     return Asked(front, body, headers, query, peer, name)
 
 
@@ -197,10 +198,11 @@ def asked_id(headers: Mapping[str, str]) -> str:
 def enter(asked: Asked, picture: Picture) -> Visitor:
     """Judge host, address and key's place; the key itself is judged by ``callers``."""
     storefront = _storefront(asked.headers.get("host", ""), picture)
-    if KEY_PARAMETERS & set(asked.query) and not (asked.front.dialect == "gemini" and "key" in asked.query):
+    is_googles = asked.front.dialect == "gemini" and "key" in asked.query
+    if asked.query and KEY_PARAMETERS & set(asked.query) and not is_googles:
         raise InvalidRequest("Send the key in a header; in a URL it ends up in logs. Rotate this one.")
     secret = secret_of(_Headers(asked.headers))
-    if secret is None and asked.front.dialect == "gemini" and "key" in asked.query:
+    if secret is None and is_googles:
         raise KeyRefused("Send the key as x-goog-api-key; in a URL it ends up in logs. Rotate this one.")
     if secret is None:
         raise KeyMissing("Send your API key: Authorization: Bearer sk-...")

@@ -50,17 +50,31 @@ class Express:
 
 
 async def _until_gone(answering: Awaitable[Reply], receive: Receive) -> Reply:
-    """Wait for the answer; a client that leaves meanwhile ends the asking."""
-    asking = asyncio.ensure_future(answering)
-    leaving = asyncio.ensure_future(_left(receive))
-    try:
-        await asyncio.wait({asking, leaving}, return_when=asyncio.FIRST_COMPLETED)
-        if not asking.done():
+    """Wait for the answer; a client that leaves meanwhile ends the asking.
+
+    The answer is made in the request's own task, and one watcher beside it cancels it; two tasks would cost more.
+    """
+    asking = asyncio.current_task()
+    assert asking is not None, "an ASGI server runs each request as a task"
+    is_waiting, is_gone = True, False
+
+    def left(watcher: "asyncio.Future[None]") -> None:
+        nonlocal is_gone
+        if is_waiting and not watcher.cancelled():
+            watcher.exception()  # a server that breaks here has lost the client too
+            is_gone = True
             asking.cancel()
-            await asyncio.gather(asking, return_exceptions=True)
-            raise ClientGone
-        return asking.result()
+
+    leaving = asyncio.ensure_future(_left(receive))
+    leaving.add_done_callback(left)
+    try:
+        return await answering
+    except asyncio.CancelledError:
+        if is_gone and not asking.uncancel():
+            raise ClientGone from None
+        raise
     finally:
+        is_waiting = False
         leaving.cancel()
 
 

@@ -102,7 +102,9 @@ class LocalLimiter:
     async def admit(self, *, hash_tag: str, scopes: Sequence[Scope], call: str, tokens: int) -> Admission:
         """Decide one call."""
         now = self._clock()
-        closed = tuple(scope for scope in scopes if not scope.is_open)
+        closed = tuple([scope for scope in scopes if not scope.is_open])
+        if not closed:
+            return Admission(True, call, tokens, _indexes(now), (), hash_tag)
         indexes = _indexes(now)
         counted = [self._turned(scope.name, indexes, now) for scope in closed]
         rows = [_row(scope, counts) for scope, counts in zip(closed, counted, strict=True)]
@@ -160,9 +162,9 @@ class RedisLimiter:
 
     async def admit(self, *, hash_tag: str, scopes: Sequence[Scope], call: str, tokens: int) -> Admission:
         """Decide one call."""
-        closed = tuple(scope for scope in scopes if not scope.is_open)
+        closed = tuple([scope for scope in scopes if not scope.is_open])
         if not closed:
-            return _admission(None, hash_tag=hash_tag, scopes=(), rows=[], call=call, tokens=tokens, now=time.time())
+            return Admission(True, call, tokens, _indexes(time.time()), (), hash_tag)
         limits = [-1 if limit is None else limit for scope in closed for limit in _limits(scope)]
         answer = await self._ask(
             lambda: self._admit(keys=_keys(hash_tag, closed), args=[call, tokens, SLOT_LEASE_S, *limits])
@@ -215,6 +217,8 @@ class RedisLimiter:
 
 def told(admission: Admission) -> list[tuple[str, str]]:
     """The standard headers: of requests and of tokens, the window with least room left."""
+    if not admission.scopes:
+        return []
     windows = (("requests", admission.requests_window), ("tokens", admission.tokens_window))
     return [
         header
@@ -238,8 +242,8 @@ def _keys(hash_tag: str, scopes: Sequence[Scope]) -> list[str]:
 
 
 def _indexes(now: float) -> tuple[int, int, int]:
-    minute, hour, day = (int(now // seconds) for seconds in WINDOWS_S)
-    return minute, hour, day
+    second = int(now)
+    return second // WINDOWS_S[0], second // WINDOWS_S[1], second // WINDOWS_S[2]
 
 
 def _row(scope: Scope, counts: Counts) -> list[int]:

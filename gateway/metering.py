@@ -254,6 +254,8 @@ class _Share:
 
 
 def _input_buckets(tally: Tally, given: int, flags: set[str]) -> dict[Bucket, int]:
+    if not (tally.cache_read or tally.cache_write_5m or tally.cache_write_1h or _has_media(tally)):
+        return {Bucket("input"): given}
     fresh = _Share(given, flags, "cache_over_input")
     read = fresh.take(tally.cache_read)
     minutes, hour = fresh.take(tally.cache_write_5m), fresh.take(tally.cache_write_1h)
@@ -276,7 +278,13 @@ def _input_buckets(tally: Tally, given: int, flags: set[str]) -> dict[Bucket, in
     return buckets | {Bucket("input"): fresh.left, Bucket("input", cache="read"): cached.left}
 
 
+def _has_media(tally: Tally) -> bool:
+    return bool(tally.audio_in or tally.image_in or tally.video_in or tally.audio_cached or tally.image_cached)
+
+
 def _output_buckets(tally: Tally, made: int, flags: set[str]) -> dict[Bucket, int]:
+    if not (tally.audio_out or tally.image_out or tally.reasoning):
+        return {Bucket("output"): made}
     words = _Share(made, flags, "part_over_output")
     return {
         Bucket("output", "audio"): words.take(tally.audio_out),
@@ -287,6 +295,8 @@ def _output_buckets(tally: Tally, made: int, flags: set[str]) -> dict[Bucket, in
 
 
 def _counted_apart(tally: Tally) -> dict[Bucket, int]:
+    if not (tally.audio_seconds or tally.searches or tally.search_units):
+        return {}
     return {
         Bucket("input", "audio", "none", "second"): 0 if tally.audio_in else tally.audio_seconds or 0,
         Bucket("output", "search", "none", "search"): tally.searches or 0,

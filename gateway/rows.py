@@ -134,6 +134,8 @@ def lost(departures: Iterable[Any], *, now: datetime) -> tuple[Rider, ...]:
 
 def kept(text: str, longest: int) -> str:
     """What a provider said, as a row can keep it: a text no database takes must not stop a settlement."""
+    if text.isprintable():
+        return text[:longest]
     return "".join(character for character in text if character.isprintable())[:longest]
 
 

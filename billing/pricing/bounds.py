@@ -8,13 +8,13 @@ bytes. What bytes do not bound is given as lines.
 
 from bisect import bisect_left
 from collections import defaultdict
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import datetime
 from fractions import Fraction
 
 from billing.pricing.cards import Card, find
 from billing.pricing.circumstances import Circumstances
-from billing.pricing.engine import ONE, OutOfRange, Ratio, priced
+from billing.pricing.engine import ONE, OutOfRange, Ratio, plain_charge, priced
 from billing.pricing.grants import check_granted
 from billing.pricing.modifiers import NO_MODIFIERS, Modifiers
 from billing.pricing.rates import Bound, Rates
@@ -48,14 +48,14 @@ class Bounds:
 
     def __post_init__(self) -> None:
         """Refuse bounds that bind nothing."""
-        counts = (self.input_bytes, self.max_output_tokens, self.messages)
-        if min(counts) < 0 or max(counts) > MAX_QUANTITY or not 1 <= self.n <= MAX_ANSWERS:
+        in_range = 0 <= self.input_bytes <= MAX_QUANTITY and 0 <= self.max_output_tokens <= MAX_QUANTITY
+        if not in_range or not 0 <= self.messages <= MAX_QUANTITY or not 1 <= self.n <= MAX_ANSWERS:
             msg = f"Bounds are whole numbers from 0 to {MAX_QUANTITY}, and n is one from 1 to {MAX_ANSWERS}."
             raise Malformed(msg)
         if self.input_tokens > MAX_QUANTITY or self.output_tokens > MAX_QUANTITY:
             msg = f"A request of more than {MAX_QUANTITY} tokens either way is refused."
             raise Malformed(msg)
-        if any(line.is_tokens and line.bucket.direction == "output" for line in self.lines):
+        if self.lines and any(line.is_tokens and line.bucket.direction == "output" for line in self.lines):
             raise Malformed("Tokens of the answer are bounded by max_output_tokens, not by lines.")
 
     @classmethod
@@ -84,7 +84,7 @@ class Bounds:
     @property
     def input_tokens(self) -> int:
         """Return the most tokens the input can have, media included: what context tiers go by."""
-        media = sum(line.quantity for line in self.lines if line.is_tokens)
+        media = sum([line.quantity for line in self.lines if line.is_tokens]) if self.lines else 0
         return self.input_bytes + TOKENS_PER_MESSAGE * self.messages + media
 
     @property
@@ -92,26 +92,39 @@ class Bounds:
         """Return the most tokens all answers together can have."""
         return self.n * self.max_output_tokens
 
-    def usage(self, bound: Bound) -> Usage:
+    def usage(self, bound: Bound, output_tokens: int) -> Usage:
         """Return the dearest usage within the bounds, one line for each family of buckets."""
         quantities: dict[Bucket, int] = defaultdict(int)
         for line in self.lines:
             quantities[_family(line)] += line.quantity
         quantities[bound.dearest("input", self.question)] += self.input_bytes + TOKENS_PER_MESSAGE * self.messages
-        quantities[bound.dearest("output", self.answer)] = self.output_tokens
+        quantities[bound.dearest("output", self.answer)] = output_tokens
         return Usage.of(quantities.items())
 
 
-def ceiling(*, bounds: Bounds, rates: Rates, modifiers: Modifiers = NO_MODIFIERS, granted_tokens: int = 0) -> int:
+def ceiling(
+    *,
+    bounds: Bounds,
+    rates: Rates,
+    modifiers: Modifiers = NO_MODIFIERS,
+    granted_tokens: int = 0,
+    max_output_tokens: int | None = None,
+) -> int:
     """Return the most, in nano-USD, that any usage within the bounds can be charged.
 
+    `max_output_tokens` puts another output limit, never a larger one, in the place of the bounds' own.
     Raises `OutOfRange` for more than any account could hold, and `Unpriced` for what has no price.
     Tokens that a grant covers are not paid in money; which ones it will cover is not known yet, so the dearest are
     taken to be those that are paid.
     """
-    tier = bisect_left(rates.thresholds, bounds.input_tokens)
+    output_tokens = bounds.output_tokens if max_output_tokens is None else bounds.n * max_output_tokens
+    input_tokens = bounds.input_tokens
+    tier = bisect_left(rates.thresholds, input_tokens)
     bound = rates.bounds[tier]
-    usage = bounds.usage(bound)
+    is_plain = not (bounds.lines or granted_tokens or bounds.question or bounds.answer) and bounds.service_tier is None
+    if is_plain and bound.straight is not None and (rates.card is None or not rates.card.peak):
+        return plain_charge(bound.straight, input_tokens, output_tokens, rates=rates, product=modifiers.product)
+    usage = bounds.usage(bound, output_tokens)
     paid = _dearest_left(usage, bound, granted_tokens)
     if granted_tokens and paid.is_empty:
         return 0
@@ -141,9 +154,14 @@ def affordable_output(
     """
 
     def fits(limit: int) -> bool:
-        asked = replace(bounds, max_output_tokens=limit)
         try:
-            most = ceiling(bounds=asked, rates=rates, modifiers=modifiers, granted_tokens=granted_tokens)
+            most = ceiling(
+                bounds=bounds,
+                rates=rates,
+                modifiers=modifiers,
+                granted_tokens=granted_tokens,
+                max_output_tokens=limit,
+            )
         except OutOfRange:
             return False
         return most <= available_nano

@@ -8,13 +8,14 @@ disagree. All arithmetic is on integers; money is rounded once, up, at the end. 
 from bisect import bisect_left
 from collections.abc import Sequence
 from dataclasses import dataclass
+from fractions import Fraction
 from itertools import repeat
 from math import gcd
 
 from billing.money import MAX_NANO, ceil_ratio
 from billing.pricing.cards import Card, find
 from billing.pricing.circumstances import PLAIN, Circumstances
-from billing.pricing.rates import Rates, Table, Tariff
+from billing.pricing.rates import Rates, Straight, Table, Tariff
 from billing.pricing.usage import Line, Usage
 
 Ratio = tuple[int, int]
@@ -87,7 +88,7 @@ def priced(
     numerator, denominator, adjusted = _by_method(rates, tariff, usage.lines, scale, parts)
     product = circumstances.modifiers.product
     price = (numerator * product.numerator, denominator * product.denominator)
-    minimum = _minimum(rates, usage, cost) if circumstances.with_minimum else NO_MINIMUM
+    minimum = _minimum(rates, cost, is_empty=usage.is_empty) if circumstances.with_minimum else NO_MINIMUM
     minimum_applied = price[0] * minimum[1] < minimum[0] * price[1]
     final = minimum if minimum_applied else price
     cost_nano = None if cost is None else within_64_bits(ceil_ratio(*cost))
@@ -107,6 +108,25 @@ def priced(
         below_cost=cost_nano is not None and charge_nano < cost_nano and not rates.terms.allow_loss,
         below_margin_floor=cost is not None and below_floor(rates, cost, final),
     )
+
+
+def plain_charge(straight: Straight, input_tokens: int, output_tokens: int, *, rates: Rates, product: Fraction) -> int:
+    """Return the charge of two plain lines by unscaled prices: `priced` without the story, for ceilings.
+
+    It is the same arithmetic in the same integers, and a property of the tests holds the two together.
+    """
+    cost: Ratio | None = None
+    if straight.cost is not None:
+        dear_in, dear_out, denominator = straight.cost
+        cost = dear_in * input_tokens + dear_out * output_tokens, denominator
+        within_64_bits(ceil_ratio(*cost))
+    dear_in, dear_out, denominator = straight.price
+    numerator = (dear_in * input_tokens + dear_out * output_tokens) * product.numerator
+    denominator *= product.denominator
+    least = _minimum(rates, cost, is_empty=not input_tokens and not output_tokens)
+    if numerator * least[1] < least[0] * denominator:
+        numerator, denominator = least
+    return _rounded((numerator, denominator), rates.plan.quantum_nano)
 
 
 def below_floor(rates: Rates, cost: Ratio, price: Ratio) -> bool:
@@ -157,10 +177,10 @@ def _adjusted(ratios: Table, line: Line, scale: Ratio, parts: int) -> int:
     return (numerator * step // denominator + parts * (step - 1)) // step
 
 
-def _minimum(rates: Rates, usage: Usage, cost: Ratio | None) -> Ratio:
+def _minimum(rates: Rates, cost: Ratio | None, *, is_empty: bool) -> Ratio:
     """Return the least this request may be charged: a free model or an empty request has none unless flagged."""
     costs = cost is None or cost[0] > 0 or rates.plan.min_charge_free_models
-    applies = rates.terms.billable or (costs and not usage.is_empty)
+    applies = rates.terms.billable or (costs and not is_empty)
     return rates.terms.min_charge_nano.as_integer_ratio() if applies else NO_MINIMUM
 
 

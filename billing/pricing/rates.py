@@ -63,16 +63,39 @@ class Tariff:
 
 
 @dataclass(frozen=True, slots=True)
+class Straight:
+    """Question and answer at their dearest, as (input, output, denominator): what most ceilings come down to."""
+
+    cost: tuple[int, int, int] | None
+    price: tuple[int, int, int]
+
+    @classmethod
+    def of(cls, tariff: Tariff, dearest: Mapping[str, Bucket]) -> "Straight | None":
+        """Look both prices up once; None where one is missing, or where tokens are adjusted line by line."""
+        price = _both(tariff.price, dearest)
+        cost = None if tariff.cost is None else _both(tariff.cost, dearest)
+        if tariff.ratios is not None or price is None or (cost is None and tariff.cost is not None):
+            return None
+        return cls(cost, price)
+
+
+def _both(table: Table, dearest: Mapping[str, Bucket]) -> tuple[int, int, int] | None:
+    question, answer = (find(table.numerators, dearest[direction]) for direction in DIRECTIONS)
+    return None if question is None or answer is None else (question, answer, table.denominator)
+
+
+@dataclass(frozen=True, slots=True)
 class Bound:
     """The dearest tariff within reach; each uncached bucket stands for its whole family.
 
     `any_modality` names for each direction the dearest bucket of tokens, `parts` counts the buckets of tokens that
-    usage could be spread over.
+    usage could be spread over, `straight` holds the prices of those dearest buckets.
     """
 
     tariff: Tariff
     any_modality: Mapping[str, Bucket]
     parts: Mapping[str, int]
+    straight: Straight | None
 
     @property
     def deciding(self) -> Table:
@@ -241,15 +264,15 @@ def _bound(terms: Terms, costs: Sequence[Prices]) -> Bound:
     tariff = _tariff(terms, cost, own)
     deciding = tariff.ratios or tariff.price
     sold = {direction: _sold(tariff, deciding, direction) for direction in DIRECTIONS}
+    dearest_of = {
+        direction: max(buckets, key=lambda bucket: find(deciding.numerators, bucket) or 0, default=Bucket(direction))
+        for direction, buckets in sold.items()
+    }
     return Bound(
         tariff=tariff,
-        any_modality={
-            direction: max(
-                buckets, key=lambda bucket: find(deciding.numerators, bucket) or 0, default=Bucket(direction)
-            )
-            for direction, buckets in sold.items()
-        },
+        any_modality=dearest_of,
         parts={direction: len(buckets) for direction, buckets in sold.items()},
+        straight=Straight.of(tariff, dearest_of),
     )
 
 

@@ -108,6 +108,8 @@ class Usage:
 
     def __post_init__(self) -> None:
         """Put the lines in order and refuse a bucket named twice."""
+        if len(self.lines) < 2:
+            return
         lines = sorted(self.lines, key=_bucket_of)
         for earlier, later in pairwise(lines):
             if earlier.bucket == later.bucket:
@@ -118,7 +120,7 @@ class Usage:
     @classmethod
     def of(cls, quantities: Iterable[tuple[Bucket, int]]) -> "Usage":
         """Make usage from buckets and quantities."""
-        return cls(tuple(Line(bucket, quantity) for bucket, quantity in quantities))
+        return cls(tuple([Line(bucket, quantity) for bucket, quantity in quantities]))
 
     @classmethod
     def from_json(cls, source: object) -> "Usage":
@@ -127,22 +129,25 @@ class Usage:
 
     def to_json(self) -> list[dict[str, object]]:
         """Write the lines in canonical order, every field named."""
-        return [{**line.bucket._asdict(), "quantity": line.quantity} for line in self.lines]
+        return [dict(zip(_FIELDS, (*line.bucket, line.quantity), strict=True)) for line in self.lines]
 
     @property
     def input_tokens(self) -> int:
         """Count all input tokens, cached ones included: what context tiers go by."""
-        return sum(line.quantity for line in self.lines if line.is_tokens and line.bucket.direction == "input")
+        return sum([line.quantity for line in self.lines if line.is_tokens and line.bucket.direction == "input"])
 
     @property
     def tokens(self) -> int:
         """Count all tokens of the request, in and out."""
-        return sum(line.quantity for line in self.lines if line.is_tokens)
+        return sum([line.quantity for line in self.lines if line.is_tokens])
 
     @property
     def is_empty(self) -> bool:
         """Say whether nothing at all was consumed."""
         return not any(line.quantity for line in self.lines)
+
+
+_FIELDS = (*Bucket._fields, "quantity")
 
 
 def _bucket_of(line: Line) -> Bucket:

@@ -6,6 +6,7 @@ which is nobody's business: those few members are cut out. Everything else keeps
 """
 
 import re
+from functools import lru_cache
 from typing import Any
 
 import msgspec
@@ -32,6 +33,8 @@ NO_CHOICES = re.compile(rb'"choices"\s*:\s*\[\s*\]')
 SAYS_USAGE = re.compile(rb'"usage"\s*:\s*\{')
 SAYS_ERROR = re.compile(rb'"error"\s*:\s*[{"]')
 
+LONGEST_KNOWN = 64
+
 Members = dict[str, msgspec.Raw]
 _top_members = msgspec.json.Decoder(Members).decode
 
@@ -49,10 +52,26 @@ def _taken_apart(body: bytes) -> Members:
 
 
 def _joined(members: Members, changes: Json) -> bytes:
-    changed = {name: written(value) for name, value in changes.items() if value is not None}
-    pairs = {name: bytes(value) for name, value in members.items() if name not in changes} | changed
-    order = [name for name in members if name in pairs] + [name for name in changed if name not in members]
-    return b"{%b}" % b",".join(b"%b:%b" % (written(name), pairs[name]) for name in order)
+    parts: list[bytes] = []
+    for name, value in members.items():
+        if name not in changes:
+            parts.append(_label(name) + bytes(value))
+        elif changes[name] is not None:
+            parts.append(_label(name) + written(changes[name]))
+    parts += [
+        _label(name) + written(value) for name, value in changes.items() if value is not None and name not in members
+    ]
+    return b"{%b}" % b",".join(parts)
+
+
+def _label(name: str) -> bytes:
+    """A member's name as it stands before its value; a long one is a stranger's and not worth remembering."""
+    return _known_label(name) if len(name) <= LONGEST_KNOWN else written(name) + b":"
+
+
+@lru_cache(maxsize=512)
+def _known_label(name: str) -> bytes:
+    return written(name) + b":"
 
 
 def pass_request(body: bytes, *, dialect: str, request: Request, model: str, limit: int | None = None) -> bytes:

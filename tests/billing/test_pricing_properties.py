@@ -11,6 +11,7 @@ from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
 
 from billing import pricing
+from billing.pricing import engine
 from tests.billing import independent_pricing
 from tests.billing.pricing_strategies import cards, decimals, moments, requests, sold_buckets, usages, within
 
@@ -241,3 +242,28 @@ def test_the_steps_add_up_to_the_charge(request: dict[str, Any]) -> None:
     assert Fraction(steps[-1].usd or next(s.usd for s in steps if s.label == "Charge") or 0) * 10**9 == made.charge_nano
     public = " ".join(f"{step.label} {step.detail}" for step in steps if not step.private)
     assert not any(word in public for word in ("Cost", "cost", "Ratio", "Multiplier"))
+
+
+@thorough
+@given(requests(), st.integers(0, 3000), st.integers(0, 3000))
+def test_a_plain_ceiling_is_what_the_whole_engine_makes_of_two_lines(
+    request: dict[str, Any], question: int, answer: int
+) -> None:
+    try:
+        rates, circumstances = prepared(request)
+    except pricing.Unpriced:
+        return
+    straight = rates.bounds[0].straight
+    assume(straight is not None)
+    bound = rates.bounds[0]
+    usage = pricing.Bounds(input_bytes=question, max_output_tokens=answer).usage(bound, answer)
+    whole = engine.priced(
+        usage=usage,
+        rates=rates,
+        circumstances=pricing.Circumstances(modifiers=circumstances.modifiers),
+        tariff=bound.tariff,
+        tier=0,
+        scale=engine.ONE,
+    )
+    product = circumstances.modifiers.product
+    assert engine.plain_charge(straight, question, answer, rates=rates, product=product) == whole.charge_nano
