@@ -326,3 +326,10 @@ def by_time_of_model(scope: Scope, model: str) -> dict[date, Figures]:
             day = when if not isinstance(when, datetime) else _local(when, scope.zone)
             found[day] = found.get(day, Figures()) + figures
     return found
+
+
+def by_day_and_model(scope: Scope) -> dict[tuple[date, str], Figures]:
+    """One row for each UTC day and model that had calls."""
+    if scope.zone.key != "UTC":
+        raise BadQuestion("Days and models together are asked in UTC.")
+    return {(when, model): figures for (when, model), figures in _ask(scope, ("time", "model")).items()}

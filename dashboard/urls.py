@@ -2,8 +2,8 @@
 
 from django.urls import path
 
+from dashboard.views import activity, catalogue, home, keys, members, overview, settings, usage
 from dashboard.views import credits as credit
-from dashboard.views import home, keys, members, settings
 
 app_name = "dashboard"
 
@@ -11,7 +11,14 @@ urlpatterns = [
     path("", home.start, name="start"),
     path("new/", home.new_organization, name="new_organization"),
     path("account/", settings.account, name="account"),
-    path("<slug:organization_slug>/", home.overview, name="overview"),
+    path("<slug:organization_slug>/", overview.overview, name="overview"),
+    path("<slug:organization_slug>/activity/", activity.activity, name="activity"),
+    path("<slug:organization_slug>/activity/file/", activity.calls_file, name="calls_file"),
+    path("<slug:organization_slug>/activity/<int:call_id>/", activity.receipt, name="receipt"),
+    path("<slug:organization_slug>/usage/", usage.usage, name="usage"),
+    path("<slug:organization_slug>/usage/file/<slug:kind>/", usage.usage_file, name="usage_file"),
+    path("<slug:organization_slug>/models/", catalogue.models, name="models"),
+    path("<slug:organization_slug>/models/<path:model_id>/", catalogue.model, name="model"),
     path("<slug:organization_slug>/keys/", keys.key_list, name="keys"),
     path("<slug:organization_slug>/keys/new/", keys.key_new, name="key_new"),
     path("<slug:organization_slug>/keys/<str:key_id>/", keys.key_edit, name="key_edit"),
