@@ -137,7 +137,7 @@ def change(now: int, before: int) -> SafeString | str:
     sign = "+" if difference > 0 else MINUS if difference < 0 else "±"
     size = abs(float(difference)) * 100
     text = f"{sign}{size:.0f} %" if size < 1_000 else f"{TIMES}{now / before:.0f}"
-    return format_html('<span class="delta" title="{:,} before">{}</span>', before, text)
+    return format_html('<span class="delta">{}</span>', text)
 
 
 @register.simple_tag(takes_context=True)

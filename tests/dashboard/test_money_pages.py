@@ -1,5 +1,6 @@
 """The pages that explain money: what they show of the books, whom they answer, and what they never say."""
 
+import asyncio
 import csv
 import io
 import json
@@ -16,7 +17,7 @@ from analytics import call_lists, customer, rollups
 from analytics.call_lists import Wanted
 from analytics.reports import UTC_ZONE
 from billing.models import Hold
-from dashboard import charts, lookouts, periods, purse
+from dashboard import charts, lookouts, periods, purse, streams
 from dashboard.templatetags import figures
 from gateway import service
 from gateway.callid import first_id
@@ -39,8 +40,7 @@ def demo(settings):
     from analytics import demo as story
 
     story.make(calls=400)
-    organization = Organization.objects.get(name="Acme Robotics")
-    return organization
+    return Organization.objects.get(name="Acme Robotics")
 
 
 def owner_of(organization):
@@ -213,10 +213,11 @@ def test_files_add_up_to_what_was_charged(client, demo, kind):
     assert {row["name"] for row in json.loads(text_of(client.get(address + "&format=json")))} if kind == "use" else True
 
 
-async def test_a_file_is_streamed_to_an_asynchronous_server():
-    from dashboard.streams import csv_file
+def test_a_file_is_streamed_to_an_asynchronous_server():
+    async def read():
+        return [piece async for piece in streams.csv_file(iter(["a\n"] * 450), name="x")]
 
-    pieces = [piece async for piece in csv_file(iter(["a\n"] * 450), name="x")]
+    pieces = asyncio.run(read())
     assert len(pieces) == 3
     assert b"".join(pieces).decode() == "\ufeff" + "a\n" * 450
 
