@@ -88,7 +88,8 @@ def test_a_page_asks_few_questions_and_shows_what_the_books_say(client, demo):
         with CaptureQueriesContext(connection) as asked:
             response = client.get(address)
         assert response.status_code == 200, address
-        assert len(asked) <= MOST_QUERIES, (address, [query["sql"][:120] for query in asked])
+        queries = [query["sql"] for query in asked if not query["sql"].startswith(("SAVEPOINT", "RELEASE"))]
+        assert len(queries) <= MOST_QUERIES, (address, [query[:90] + query[-60:] for query in queries])
         assert "cost_nano" not in response.content.decode()
     stretches = customer.slots(
         since=timezone.now().date() - timedelta(days=95), until=timezone.now().date(), zone=UTC_ZONE
@@ -167,7 +168,8 @@ def test_a_rare_call_is_found_in_steps(organization, monkeypatch):
 def test_filters_narrow_and_nonsense_is_told(client, organization, alice):
     key, _ = factories.make_key(organization, label="mine")
     make_calls(organization, 3, model_asked="other")
-    [wanted] = make_calls(organization, 4, model_asked="this", api_key_id=key.pk, price_nano=1_160_000)[-1:]
+    start = first_id(datetime(2026, 11, 2, tzinfo=UTC))
+    wanted = factories.make_call(organization, id=start, model_asked="this", api_key_id=key.pk, price_nano=1_160_000)
     client.force_login(alice)
     address = page("activity", organization)
     for query in (f"?key={key.public_id}", "?model=this", "?least=0.001", f"?request_id={wanted.pk}"):
