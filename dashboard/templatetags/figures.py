@@ -84,9 +84,9 @@ def short(number: int | None) -> SafeString | str:
 
 
 @register.filter
-def percent(share: Fraction | float | None, places: int = 1) -> str:
+def percent(share: Fraction | float | str | None, places: int = 1) -> str:
     """Three of four are 75 %; what is nearly all is not rounded up to all, nor what is nearly none down to none."""
-    if share is None:
+    if share is None or isinstance(share, str):  # templates say "" for what is not there
         return DASH
     number = float(share) * 100
     text = f"{number:.{places}f}"

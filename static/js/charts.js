@@ -1,7 +1,14 @@
 // Draws the charts of templates/components/chart.html from the data beside them, in the page's own colours, again when
 // the theme changes. Everything drawn here also stands in a table, so this adds a picture and nothing else.
 
-const css = (name) => getComputedStyle(document.documentElement).getPropertyValue(name).trim();
+// A canvas knows no custom properties and no light-dark(): an element tells what they come to.
+const probe = document.createElement("i");
+probe.hidden = true;
+document.body.append(probe);
+const css = (name) => {
+  probe.style.color = `var(${name})`;
+  return getComputedStyle(probe).color;
+};
 const dark = () => document.documentElement.dataset.bsTheme === "dark";
 // Told apart by brightness as well as by hue; the last one is for "Other".
 const LIGHT = ["#0f766e", "#e08a00", "#4f46b8", "#c2417c", "#3d8bfd", "#8a949e"];
@@ -23,7 +30,7 @@ const datasets = (data) => {
     borderColor: css("--surface"), borderWidth: { top: place ? 1 : 0 }, borderRadius: 2, maxBarThickness: 36,
   }));
   if (data.before) {
-    bars.push({ type: "line", label: "The time before", data: data.before, order: 0, stack: "before",
+    bars.push({ type: "line", label: "The time before", fill: false, data: data.before, order: 0, stack: "before",
       borderColor: css("--muted"), backgroundColor: css("--muted"), borderDash: [4, 4], borderWidth: 1.5, pointRadius: 0, pointHitRadius: 8 });
   }
   return bars;

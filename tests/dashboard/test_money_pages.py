@@ -322,6 +322,7 @@ def test_shares_are_never_rounded_to_all_or_nothing():
 
 
 @pytest.mark.parametrize("address", ["/models", "/status", "/fair-billing"])
+@pytest.mark.usefixtures("catalogue")
 def test_the_public_pages_are_open(client, shop, address):
     assert client.get(address).status_code == 200
 

@@ -1,7 +1,7 @@
 """``manage.py page_times``: how long each page takes and how often it asks, on whatever this database holds.
 
-Meant for a database filled by ``loaddata_scale``: it looks at the organization with most calls, as a member made for the
-purpose, and fails when a page is slower or asks more often than a page may.
+Meant for a database filled by ``loaddata_scale``: it looks at the organization with most calls, as a member made for
+the purpose, and fails when a page is slower or asks more often than a page may.
 """
 
 import time
