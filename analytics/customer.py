@@ -21,6 +21,7 @@ from analytics.reports import BadQuestion, begin_of
 DIMENSIONS = {"model": "model", "key": "api_key_id", "member": "user_id"}
 PERIODS = ("hour", "day", "week", "month")
 MOST_SLOTS = 1_000
+KEYS = -1
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,11 +106,17 @@ def _days(since: date, until: date, zone: ZoneInfo, period: str) -> list[datetim
 
 
 def series(
-    organization: Organization, stretches: Sequence[Slot], *, by: str = "", only: dict[str, Any] | None = None
+    organization: Organization,
+    stretches: Sequence[Slot],
+    *,
+    by: str = "",
+    only: dict[str, Any] | None = None,
+    keys_of: Slot | None = None,
 ) -> dict[tuple[int, Any], Use]:
     """Sums by the stretch's place and, if ``by`` says so, by model, key or member; what is empty is not there.
 
-    ``only`` narrows it to some values of the same dimensions.
+    ``only`` narrows it to some values of the same dimensions; ``keys_of`` asks in the same statement for the sums of
+    each key (by its number as text) over one stretch more, which stand at the place ``KEYS``.
     """
     if not stretches:
         return {}
@@ -131,6 +138,13 @@ def series(
     )
     if not by:
         statement = statement.replace(f" GROUP BY s.n, {column}", " GROUP BY s.n")
+    if keys_of is not None:
+        low, high = _bounds(keys_of, whole=whole)
+        statement += (
+            f" UNION ALL SELECT {KEYS}, CAST(q.api_key_id AS text), {sums} FROM {table} q WHERE q.organization_id = %s"
+            f" AND q.{time} >= %s AND q.{time} < %s GROUP BY q.api_key_id"
+        )
+        parameters += [organization.pk, low, high]
     with connection.cursor() as cursor:
         cursor.execute(statement, [*bounds, organization.pk, *parameters])
         return {(place, name): Use(*map(int, values)) for place, name, *values in cursor.fetchall()}

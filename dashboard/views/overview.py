@@ -32,7 +32,10 @@ def overview(request: TenantRequest, organization_slug: str) -> HttpResponse:
     zone = zone_named(organization.time_zone)
     today = now.astimezone(zone).date()
     stretches = customer.slots(since=today - timedelta(days=DAYS - 1), until=today, zone=zone)
-    found = customer.series(organization, stretches, by="model")
+    first = stretches[DAYS - SHOWN_DAYS]
+    whole = customer.Slot(first.begins, first.starts_at, stretches[-1].ends_at)
+    answer = customer.series(organization, stretches, by="model", keys_of=whole)
+    found = {key: use for key, use in answer.items() if key[0] != customer.KEYS}
     latest = call_lists.page(organization, call_lists.Wanted(), size=LATEST).rows
     keys = list(lookouts.keys_with_counters(organization, now=now))
     context: dict[str, Any] = {
@@ -46,7 +49,7 @@ def overview(request: TenantRequest, organization_slug: str) -> HttpResponse:
         + (lookouts.of_keys(keys, now=now) if request.seat.may(Permission.SEE_KEYS) else []),
     }
     if latest:
-        context["keys"] = _top_keys(organization, stretches, keys)
+        context["keys"] = _top_keys(answer, keys)
     else:
         context |= _first_steps(request, keys)
     if request.seat.may(Permission.SEE_BILLING):
@@ -91,12 +94,10 @@ def _top(found: Any) -> list[tuple[str, Use]]:
     return list(customer.by_name(found, places=range(DAYS - SHOWN_DAYS, DAYS)).items())[:MOST_ROWS]
 
 
-def _top_keys(organization: Any, stretches: Any, keys: Any) -> list[tuple[str, Use]]:
-    first, last = stretches[DAYS - SHOWN_DAYS], stretches[-1]
-    whole = [customer.Slot(first.begins, first.starts_at, last.ends_at)]
-    used = customer.by_name(customer.series(organization, whole, by="key"))
+def _top_keys(answer: Any, keys: Any) -> list[tuple[str, Use]]:
+    used = customer.by_name(answer, places=range(customer.KEYS, customer.KEYS + 1))
     labels = {key.pk: key.label for key in keys}
-    return [(key_name(pk, labels), use) for pk, use in list(used.items())[:MOST_ROWS]]
+    return [(key_name(int(pk), labels), use) for pk, use in list(used.items())[:MOST_ROWS]]
 
 
 def _money(organization: Any, found: Any, *, now: Any, today: Any) -> dict[str, Any]:
