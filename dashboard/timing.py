@@ -17,7 +17,7 @@ def busiest() -> Organization | None:
     """The organization with most calls on its busiest days."""
     sums = CustomerDay._base_manager.values("organization_id").annotate(many=Sum("requests"))
     found = sums.order_by("-many").values_list("organization_id", flat=True).first()
-    return Organization.objects.filter(pk=found).first()
+    return Organization.objects.filter(pk=found or 0).first()
 
 
 def addresses(organization: Organization) -> Addresses:
