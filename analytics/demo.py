@@ -42,6 +42,7 @@ DAYS = 90
 NANO = 1_000_000_000
 PLAN = "demo"
 DOMAIN = "demo.tollgate.localhost"
+LABELS = ("", "chat", "", "search", "nightly-batch")
 
 
 class AlreadyThere(RuntimeError):
@@ -342,7 +343,8 @@ class _Story:
             *(*scene.versions, made.circumstances.to_json(), lines, source),
             *(rule.value, usage.input_tokens, _sum(usage, cache="read"), output),
             *(_sum(usage, modality="reasoning"), scene.held, made.charge_nano, made.cost_nano, latency),
-            *(None if scene.failed else first_byte, status, error, "" if scene.failed else "stop", country, "", ""),
+            *(None if scene.failed else first_byte, status, error, "" if scene.failed else "stop", country),
+            *(LABELS[scene.number % len(LABELS)], ""),
         )
         attempt = (
             *(scene.number, scene.number, one.organization.pk, 1, scene.model[2], None, scene.model[0], scene.at),

@@ -339,3 +339,10 @@ def by_time_of_models(scope: Scope) -> dict[str, dict[date, Figures]]:
 
 def _empty_days(scope: Scope) -> dict[date, Figures]:
     return {scope.since + timedelta(days=n): Figures() for n in range(scope.days)}
+
+
+def by_day_and_model(scope: Scope) -> dict[tuple[date, str], Figures]:
+    """One row for each UTC day and model that had calls."""
+    if scope.zone.key != "UTC":
+        raise BadQuestion("Days and models together are asked in UTC.")
+    return {(when, model): figures for (when, model), figures in _ask(scope, ("time", "model")).items()}

@@ -6,7 +6,7 @@ from django.urls import include, path
 
 import accounts.views
 from config import health, root
-from dashboard.views import front
+from dashboard.views import catalogue, front
 
 handler400 = "config.errors.bad_request"
 handler403 = "config.errors.forbidden"
@@ -25,6 +25,10 @@ urlpatterns = [
     path("invitations/<str:token>/", accounts.views.invitation, name="invitation"),
     path("", root.root, name="landing"),
     path("terms", front.terms_page, name="terms"),
+    path("models", catalogue.public_models, name="models"),
+    path("model/<path:model_id>", catalogue.public_model, name="model"),  # below models/ is the gateway
+    path("status", catalogue.status, name="status"),
+    path("fair-billing", catalogue.fair_billing_page, name="fair_billing"),
     path("brand.css", front.brand_css, name="brand_css"),
     path("brand/logo.png", front.logo, name="brand_logo"),
     path("favicon.svg", front.favicon, name="favicon"),

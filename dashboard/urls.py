@@ -2,7 +2,19 @@
 
 from django.urls import path
 
-from dashboard.views import alerts, first, home, keys, members, playground, settings
+from dashboard.views import (
+    activity,
+    alerts,
+    catalogue,
+    first,
+    home,
+    keys,
+    members,
+    overview,
+    playground,
+    settings,
+    usage,
+)
 from dashboard.views import credits as credit
 
 app_name = "dashboard"
@@ -11,7 +23,14 @@ urlpatterns = [
     path("", home.start, name="start"),
     path("new/", home.new_organization, name="new_organization"),
     path("account/", settings.account, name="account"),
-    path("<slug:organization_slug>/", home.overview, name="overview"),
+    path("<slug:organization_slug>/", overview.overview, name="overview"),
+    path("<slug:organization_slug>/activity/", activity.activity, name="activity"),
+    path("<slug:organization_slug>/activity/file/", activity.calls_file, name="calls_file"),
+    path("<slug:organization_slug>/activity/<int:call_id>/", activity.receipt, name="receipt"),
+    path("<slug:organization_slug>/usage/", usage.usage, name="usage"),
+    path("<slug:organization_slug>/usage/file/<slug:kind>/", usage.usage_file, name="usage_file"),
+    path("<slug:organization_slug>/models/", catalogue.models, name="models"),
+    path("<slug:organization_slug>/models/<path:model_id>/", catalogue.model, name="model"),
     path("<slug:organization_slug>/first-steps/", first.steps, name="first_steps"),
     path("<slug:organization_slug>/first-steps/name/", first.name, name="first_name"),
     path("<slug:organization_slug>/first-steps/key/", first.make_key, name="first_key"),

@@ -36,7 +36,7 @@ from gateway import idempotency, limits, recovery, rows
 from gateway.callers import ViewIsStale
 from gateway.callid import CallIds
 from gateway.catalog import Priced, Serving
-from gateway.charging import is_exact, lines_of, offered, priced, tokens_held, tokens_used
+from gateway.charging import is_exact, offered, priced, tokens_held, tokens_used
 from gateway.errors import (
     AccountInDebt,
     GatewayError,

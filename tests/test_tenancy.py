@@ -73,6 +73,7 @@ PARAMETERS = {
     "slug": plain("disable"),  # the name of a deed in the admin
     # Static names.
     "path": plain("nothing.css"),
+    "kind": plain("use"),  # of a file
     "name": plain("nothing"),
 }
 

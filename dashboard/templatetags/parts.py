@@ -77,7 +77,7 @@ def moment(context: Context, at: datetime | None, show: str = "full", never: str
     if at is None:
         return never
     zone = zone_named(getattr(context.get("user"), "time_zone", ""))
-    form = {"full": "j M Y, H:i", "day": "j M Y", "time": "H:i"}[show]
+    form = {"full": "j M Y, H:i", "day": "j M Y", "time": "H:i", "seconds": "j M, H:i:s"}[show]
     return format_html(
         '<time datetime="{}" title="{} UTC">{}</time>',
         at.astimezone(UTC).isoformat(timespec="seconds"),

@@ -1,4 +1,4 @@
-"""Where people arrive: the way to their organization, a new one, and the overview."""
+"""Where people arrive: the way to their organization, or a new one."""
 
 from django.contrib.auth.decorators import login_required
 from django.http import HttpResponse
@@ -7,11 +7,8 @@ from django.utils import timezone
 from django.views.decorators.http import require_GET
 
 from accounts import access, organizations, trail
-from accounts.models import ApiKey
-from accounts.requests import TenantRequest
-from accounts.roles import Permission
 from dashboard import forms
-from dashboard.doors import PersonRequest, Told, needs, own_hands
+from dashboard.doors import PersonRequest, Told, own_hands
 from dashboard.models import FirstSteps
 from dashboard.views import first
 
@@ -46,26 +43,3 @@ def new_organization(request: PersonRequest) -> HttpResponse:
             FirstSteps.note(made, named_at=timezone.now())
             return redirect("dashboard:first_steps", made.slug)
     return render(request, "dashboard/new_organization.html", {"form": form})
-
-
-@require_GET
-@needs(Permission.SEE)
-def overview(request: TenantRequest, organization_slug: str) -> HttpResponse:
-    """What is done, what comes next."""
-    keys = ApiKey.objects.of(request.seat.organization)
-    steps = {
-        "verified": True,  # nobody gets here without
-        "keyed": keys.exists(),
-        "called": keys.filter(last_used_at__isnull=False).exists(),
-        "invited": request.seat.organization.memberships.count() > 1,
-    }
-    return render(
-        request,
-        "dashboard/overview.html",
-        {
-            "steps": steps,
-            "done": sum(steps.values()),
-            "total": len(steps),
-            "base_url": access.canonical_base(request.storefront),
-        },
-    )

@@ -168,3 +168,6 @@ for (const field of document.querySelectorAll("[data-suggest-zone]")) {
   const zone = Intl.DateTimeFormat().resolvedOptions().timeZone;
   if (zone && zone !== field.value) field.querySelector("[data-zone]").textContent = zone;
 }
+
+// Print what is on the page.
+for (const button of document.querySelectorAll("[data-print]")) button.addEventListener("click", () => window.print());

@@ -1,6 +1,7 @@
 // Runs before anything is drawn (it is not deferred), so that no page flashes in the wrong theme.
 // The choice is kept by the browser: "light", "dark", or nothing for what the system says.
 (() => {
+  document.documentElement.classList.add("scripted"); // what needs scripts is shown only with them
   const dark = window.matchMedia("(prefers-color-scheme: dark)");
   const chosen = () => {
     try { return localStorage.getItem("tollgate-theme") || "system"; } catch { return "system"; }
