@@ -109,3 +109,16 @@ def make_call(organization: Organization, **fields: Any) -> Any:
     defaults = {"id": time.time_ns() // 1000, "created_at": now, "ended_at": now, "state": "failed", "endpoint": "chat"}
     names = {"model_asked": "m", "model_served": "m", "plan_version_id": 0, "billing_rule": "failed_free"}
     return Call.objects.create(organization=organization, **{**defaults, **names, **fields})
+
+
+def make_alert(organization: Organization, *, sentence: str = "The balance is low.") -> Any:
+    """A warning that waits for an answer."""
+    from dashboard.models import Alert  # only where one is wanted
+
+    return Alert.objects.of(organization).create(
+        organization=organization,
+        kind="low_balance",
+        occasion=new_id("why"),
+        sentence=sentence,
+        created_at=timezone.now(),
+    )

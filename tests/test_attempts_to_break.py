@@ -201,6 +201,7 @@ def test_no_page_takes_a_form_without_its_token(organization: Any, alice: Any) -
         "top_up": top_up,
         "payment": payment,
         "call": factories.make_call(organization),
+        "alert": factories.make_alert(organization),
         "authenticator": boss,
     }
     client = Client(HTTP_HOST=HOST, enforce_csrf_checks=True, raise_request_exception=False)

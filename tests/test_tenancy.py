@@ -55,6 +55,7 @@ PARAMETERS = {
     "payment_id": public("payment", "pay"),
     "storefront_id": Parameter(lambda things: str(things["organization"].storefront.public_id)),
     "method": plain("stripe"),
+    "alert_id": public("alert", "alr"),
     "call_id": Parameter(lambda things: str(things["call"].pk), lambda: "987654321"),
     # Django admin: rows by primary key, whatever their table.
     "object_id": Parameter(lambda things: str(things["organization"].pk), lambda: "987654321"),
@@ -137,6 +138,7 @@ def things(organization, alice, bob):
         "invitation": Invitation.objects.of(organization).get(),
         "key": key,
         "call": factories.make_call(organization, model_asked=f"{CANARY} model"),
+        "alert": factories.make_alert(organization, sentence=f"{CANARY} alert"),
         "authenticator": Authenticator.objects.create(user=alice, type="webauthn", data={"name": f"{CANARY} passkey"}),
     }
 

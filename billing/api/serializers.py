@@ -179,6 +179,12 @@ class CardShown(serializers.Serializer[Any]):
     expires = serializers.CharField()
 
 
+class CardsShown(serializers.Serializer[Any]):
+    """All of them: nobody has more than a few."""
+
+    results = CardShown(many=True)
+
+
 class PortalShown(serializers.Serializer[Any]):
     """A page of the provider."""
 

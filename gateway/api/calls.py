@@ -197,7 +197,9 @@ class FairBillingView(ApiView):
     throttle_classes = ()
     pagination_class = None
 
-    @extend_schema(operation_id="fair_billing", tags=["calls"], auth=[], responses={200: FairnessShown(many=True)})
+    @extend_schema(
+        operation_id="fair_billing", tags=["calls"], auth=[], responses=answers({200: FairnessShown(many=True)})
+    )
     def get(self, request: Request) -> Response:
         """Say what is charged in each way a call can end."""
         return Response(FairnessShown(fair_billing.published(), many=True).data)

@@ -21,7 +21,7 @@ from dashboard import charts, lookouts, periods, purse, streams
 from dashboard.templatetags import figures
 from gateway import service
 from gateway.callid import first_id
-from gateway.models import Call
+from gateway.models import Call, Credential, Provider
 from tests import factories
 
 pytestmark = pytest.mark.django_db
@@ -42,6 +42,8 @@ def demo(settings):
     from analytics import demo as story
 
     story.make(calls=400)
+    for provider in Provider.objects.all():  # without a key of its provider, nothing of it is sold
+        Credential.objects.create(provider=provider, label="demonstration", secret="opens nothing")
     return Organization.objects.get(name="Acme Robotics")
 
 
