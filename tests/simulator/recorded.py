@@ -114,6 +114,8 @@ def sell(names: list[str], port: int) -> str:
     stock(front, sandbox_url="http://127.0.0.1:9", now=timezone.now())
     rates = [{"direction": "input", "price": "3"}, {"direction": "output", "price": "15"}]
     rates += [{"direction": "input", "modality": modality, "price": "3"} for modality in ("audio", "image", "video")]
+    searches = {"modality": "search", "unit": "search", "price": "0"}  # what is compared is tokens
+    rates += [{"direction": direction, **searches} for direction in ("input", "output")]
     for name in names:
         seller = Provider.objects.create(
             slug=f"r{name}", name=name, kind="sandbox", base_url=f"http://127.0.0.1:{port}/{name}", may_be_private=True
