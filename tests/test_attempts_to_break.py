@@ -210,7 +210,8 @@ def test_no_page_takes_a_form_without_its_token(organization: Any, alice: Any) -
     for page in url_table():
         path = page.alices(things)
         answer = client.post(path, {"reason": "x", "name": "forged"})
-        if answer.status_code not in {403, 404, 405, NO_KEY} and path not in WITHOUT_A_PERSON:
+        signed = path.startswith("/webhooks/")  # believes signatures alone
+        if answer.status_code not in {403, 404, 405, NO_KEY} and path not in WITHOUT_A_PERSON and not signed:
             taken[path] = answer.status_code
     assert taken == {}
     assert client.session["_auth_user_id"] == str(boss.pk)

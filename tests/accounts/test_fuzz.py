@@ -113,6 +113,8 @@ def _run(operation, mode, headers, real_ids, each, statuses):
             }
         response = case.call(headers=headers)
         statuses[response.status_code] += 1
-        case.validate_response(response, checks=CHECKS)
+        # An honest 503 (no way to pay is set up) is no bug; that it is documented, the other checks see to.
+        checks = [check for check in CHECKS if response.status_code != 503 or check is not not_a_server_error]
+        case.validate_response(response, checks=checks)
 
     send()
