@@ -331,7 +331,10 @@ def note_uses(uses: Mapping[int, Use]) -> None:
         some = noted[start : start + USES_IN_A_STATEMENT]
         ApiKey.unscoped.filter(pk__in=[key for key, _ in some]).update(
             last_used_at=Case(*(When(pk=key, then=Value(use.at)) for key, use in some)),
-            last_used_ip=Case(*(When(pk=key, then=Value(use.ip_address)) for key, use in some)),
+            last_used_ip=Case(
+                *(When(pk=key, then=Value(use.ip_address)) for key, use in some),
+                output_field=ApiKey._meta.get_field("last_used_ip"),
+            ),
         )
 
 
