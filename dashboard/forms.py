@@ -358,14 +358,6 @@ def initial_of_alerts(row: AlertSettings) -> dict[str, Any]:
     }
 
 
-class CapsForm(forms.Form):
-    """What one member, or the whole organization, may spend."""
-
-    cap_day_nano = UsdField(label="Most per day (USD)", required=False)
-    cap_month_nano = UsdField(label="Most per month (USD)", required=False)
-    cap_total_nano = UsdField(label="Most ever (USD)", required=False)
-
-
 class InviteForm(forms.Form):
     """Whom to invite, as what."""
 
