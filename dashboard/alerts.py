@@ -27,6 +27,7 @@ from accounts.models import ApiKey, AuditEvent, Membership, Organization, User
 from accounts.models.bounds import SpendCaps
 from analytics.models import CustomerDay, CustomerQuarter
 from billing import money
+from billing.models import AutoRecharge
 from billing.models.plans import PlanVersion, PriceTerms
 from dashboard import spending
 from dashboard.models import Alert, AlertKind, AlertSettings, OnUnusual
@@ -80,6 +81,7 @@ def _findings(organization: Organization, wishes: AlertSettings, now: datetime) 
     yield from _low_balance(organization, wishes, now)
     yield from _caps(organization, now)
     yield from _unusual(organization, now)
+    yield from _recharge(organization)
     yield from _leaked(organization, now)
     yield from _prices(organization, now)
 
@@ -201,6 +203,15 @@ def _leaked(organization: Organization, now: datetime) -> Iterator[Finding]:
         yield Finding(AlertKind.LEAKED, f"leak:{event.public_id}", sentence, key)
 
 
+def _recharge(organization: Organization) -> Iterator[Finding]:
+    """A standing order that paused itself; each pause is an occasion of its own."""
+    paused = AutoRecharge.objects.of(organization).filter(is_on=True).first()
+    if paused is not None and paused.paused_at is not None:
+        because = paused.paused_because.rstrip(".") or "the last payment failed"
+        sentence = f"Automatic recharge is paused: {because}."
+        yield Finding(AlertKind.RECHARGE, f"paused:{paused.paused_at.isoformat()}", sentence)
+
+
 def _prices(organization: Organization, now: datetime) -> Iterator[Finding]:
     terms = PriceTerms.objects.filter(storefront_id=organization.storefront_id)
     own = terms.filter(organization=organization).first() or terms.filter(organization__isnull=True).first()
@@ -223,6 +234,8 @@ def _end_over(organization: Organization, wishes: AlertSettings, now: datetime) 
     low = rows.filter(kind=AlertKind.LOW_BALANCE)
     if low.exists() and figures.available_nano(organization, now=now) >= wishes.low_balance_nano:
         low.update(ended_at=now)
+    if not any(_recharge(organization)):
+        rows.filter(kind=AlertKind.RECHARGE).update(ended_at=now)
     caps = rows.filter(kind__in=(AlertKind.CAP_NEAR, AlertKind.CAP_REACHED))
     for alert in caps:
         _, _, window, start, _ = alert.occasion.split(":")

@@ -10,6 +10,7 @@ from django.utils import timezone
 from accounts.models import AuditEvent, Organization
 from analytics import reports
 from analytics.models import CustomerQuarter
+from billing.models import AutoRecharge
 from billing.models.plans import PlanVersion
 from dashboard import alerts
 from dashboard.models import Alert, AlertKind
@@ -40,13 +41,15 @@ def look_for_alerts(**_: Any) -> int:
 
 
 def _worth_a_look(now: datetime) -> set[int]:
-    """Who called just now, has a warning that may be over, lost a key, or will pay other prices."""
+    """Who called just now, has a warning that may be over, a failed recharge, a lost key, or other prices ahead."""
     calling = CustomerQuarter.unscoped.filter(starts_at__gte=now - RECENT)
     warned = Alert.unscoped.filter(ended_at__isnull=True)
     leaked = AuditEvent.objects.filter(
         created_at__gte=now - RECENT, action="key.revoked", reason__startswith=alerts.LEAKED, organization__isnull=False
     )
+    paused = AutoRecharge.unscoped.filter(is_on=True, paused_at__gte=now - RECENT)
     found = {
+        *paused.values_list("organization_id", flat=True),
         *calling.order_by().values_list("organization_id", flat=True).distinct(),
         *warned.order_by().values_list("organization_id", flat=True).distinct(),
         *leaked.order_by().values_list("organization_id", flat=True).distinct(),

@@ -8,7 +8,7 @@ from django.urls import reverse
 from accounts import leaks, trail
 from analytics.models import CustomerDay, CustomerQuarter
 from analytics.models.rollups import Measures
-from billing.models import CapCounter
+from billing.models import AutoRecharge, CapCounter
 from billing.models.plans import PlanVersion, PriceTerms
 from billing.wallets import credit
 from dashboard import alerts, tasks
@@ -125,6 +125,25 @@ def test_a_leak_stands_on_the_page_without_a_second_letter(organization):
     assert alert.sentence == "The key “lost” was found in public and has been revoked."
     assert alert.api_key == key
     assert mails() == 0
+
+
+def test_a_recharge_that_failed_stands_on_the_page_until_it_runs_again(organization):
+    wish = AutoRecharge.objects.of(organization).create(
+        organization=organization, is_on=True, threshold_nano=1, amount_minor=500, month_cap_minor=500, changed_at=NOW,
+        paused_at=NOW, paused_because="The card was declined.",
+    )  # fmt: skip
+    assert tasks._worth_a_look(NOW) == {organization.pk}
+    [alert] = alerts.look(organization, now=NOW)
+    assert alert.kind == AlertKind.RECHARGE
+    assert "The card was declined." in alert.sentence
+    assert mails() == 0  # its own letter went out already
+    assert alerts.look(organization, now=NOW + timedelta(minutes=1)) == []
+    AutoRecharge.objects.of(organization).filter(pk=wish.pk).update(paused_at=None, paused_because="")
+    alerts.look(organization, now=NOW + timedelta(minutes=2))
+    assert kinds(organization) == []
+    AutoRecharge.objects.of(organization).filter(pk=wish.pk).update(paused_at=NOW + timedelta(hours=1))
+    [again] = alerts.look(organization, now=NOW + timedelta(hours=1))
+    assert again.pk != alert.pk
 
 
 def test_new_prices_are_told_ahead(organization):
