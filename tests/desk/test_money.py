@@ -1,11 +1,13 @@
 """The desk's tables of money: each page opens, stays within its shop, and its deeds go through the rooms."""
 
 import pytest
+from django.contrib import admin
 from django.test import Client
 from django.urls import reverse
 from django.utils import timezone
 
 from accounts import trail
+from accounts.models import AuditEvent
 from billing import adjustments, codes
 from billing.models import Adjustment, CodeBatch, InboxEvent, Mismatch, Payment, PaymentAccount, Reversal, TopUpTerms
 from tests import factories
@@ -138,3 +140,36 @@ def test_terms_are_changed_through_the_room(desk, shop) -> None:
     fields |= {"maximum_minor": 100_000, "storefront": shop.pk}
     assert desk.post("topupterms_add", **fields).status_code == 302
     assert TopUpTerms.objects.get().currency == "jpy"
+
+
+TOLD_ABOVE = {
+    *(("payment", "refund"), ("mismatch", "replay"), ("mismatch", "resolve"), ("adjustment", "approve")),
+    ("codebatch", "export"),
+}
+THE_OTHERS = {
+    *(("topup", "look"), ("inboxevent", "replay"), ("adjustment", "decline"), ("codebatch", "revoke")),
+    ("paymentaccount", "close"),
+}
+
+
+def test_every_deed_with_money_has_its_story() -> None:
+    tables = {model: table for model, table in admin.site._registry.items() if model._meta.app_label == "billing"}
+    deeds = {(model._meta.model_name, deed.slug) for model, table in tables.items() for deed in table.deeds}
+    assert deeds == TOLD_ABOVE | THE_OTHERS
+
+
+@pytest.mark.parametrize(("table", "slug"), sorted(THE_OTHERS))
+def test_a_deed_is_done_with_a_reason_alone_and_leaves_an_event(
+    desk, rows, organization, settings, table, slug
+) -> None:
+    row = rows.get(table)
+    if table == "adjustment":
+        settings.CREDIT_LIMIT_ALONE_NANO = 1
+        row = adjustments.ask(
+            organization, amount_nano=5, is_paid=False, reason="r", source=trail.SYSTEM, now=timezone.now()
+        )
+    before = AuditEvent.objects.count()
+    assert desk.post(f"{table}_deed", row.pk, slug, reason="").status_code == 200
+    assert AuditEvent.objects.count() == before
+    assert desk.post(f"{table}_deed", row.pk, slug).status_code == 302
+    assert AuditEvent.objects.filter(reason="because").count() == 1
