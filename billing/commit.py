@@ -169,7 +169,7 @@ class Committer:
                 self._commit(batch)
                 self._answer(batch)
         finally:
-            connections.close_all()
+            self._hang_up()
 
     def _next_batch(self) -> list[_Waiter]:
         """Everything that waits, up to a bound; empty when it is time to end."""
@@ -248,7 +248,7 @@ class Committer:
                 if _lost(error):
                     for waiter in batch:
                         waiter.perhaps_done = True
-                    connections[self.using].close()
+                    self._hang_up()
                 elif not _raced(error):
                     raise
                 if attempt == TRIES:
@@ -267,6 +267,13 @@ class Committer:
             with connection.cursor() as cursor:
                 cursor.execute(f"SET lock_timeout = {LOCK_TIMEOUT_MS}")
         return connection
+
+    def _hang_up(self) -> None:
+        """End the connection itself: what was set up on it must not reach whoever a pool would give it to next."""
+        connection = connections[self.using]
+        if connection.connection is not None and connection.vendor == "postgresql":
+            connection.connection.close()
+        connection.close()
 
     def _answer(self, batch: Sequence[_Waiter]) -> None:
         """Wake the waiters, one call into each event loop; whoever left meanwhile gives back what it was granted."""

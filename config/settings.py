@@ -226,8 +226,15 @@ if DATABASES["default"]["ENGINE"].endswith("sqlite3"):
         "init_command": "PRAGMA journal_mode=WAL; PRAGMA synchronous=FULL; PRAGMA foreign_keys=ON;",
     }
 else:
-    DATABASES["default"]["CONN_MAX_AGE"] = env.int("DATABASE_CONNECTION_AGE_S", 60)
+    # A request has a thread of its own, which ends with it: what should outlive it is kept by a pool. When the database
+    # is away, a request hears so after a moment, and the next one tries anew.
     DATABASES["default"]["CONN_HEALTH_CHECKS"] = True
+    DATABASES["default"].setdefault("OPTIONS", {})["pool"] = {
+        "min_size": 1,
+        "max_size": env.int("DATABASE_POOL_SIZE", 16),
+        "timeout": env.float("DATABASE_POOL_WAIT_S", 3.0),
+        "reconnect_timeout": 2,
+    }
 
 _redis_host = env.str("REDIS_HOST", "")
 _redis_password = env.str("REDIS_PASSWORD", "")

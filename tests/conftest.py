@@ -42,7 +42,7 @@ class _Stage:
         self.copy = f"{self.name}_pristine"
 
     def keep(self) -> None:
-        connections.close_all()
+        self._hang_up()
         if connection.vendor == "sqlite":
             self._copy(self.name, self.copy)
         else:
@@ -51,21 +51,27 @@ class _Stage:
             )
 
     def restore(self) -> None:
-        connections.close_all()
+        self._hang_up()
         if connection.vendor == "sqlite":
             self._copy(self.copy, self.name)
         else:
             self._outside(
                 f'DROP DATABASE "{self.name}" WITH (FORCE)', f'CREATE DATABASE "{self.name}" TEMPLATE "{self.copy}"'
             )
-        connections.close_all()  # what was opened meanwhile was ended by force and must not greet the next test
+        self._hang_up()  # what was opened meanwhile was ended by force and must not greet the next test
 
     def discard(self) -> None:
-        connections.close_all()
+        self._hang_up()
         if connection.vendor == "sqlite":
             Path(self.copy).unlink(missing_ok=True)
         else:
             self._outside(f'DROP DATABASE IF EXISTS "{self.copy}"')
+
+    @staticmethod
+    def _hang_up() -> None:
+        connections.close_all()
+        if connection.vendor == "postgresql":
+            connection.close_pool()
 
     @staticmethod
     def _copy(source: str, target: str) -> None:

@@ -30,6 +30,7 @@ def test_without_a_database_everybody_hears_so_and_nobody_meets_a_500(tmp_path):
         "DJANGO_SETTINGS_MODULE": "config.settings",
         "DATA_DIR": str(tmp_path),
         "DATABASE_URL": "postgres://nobody:canary-password@127.0.0.1:1/none",  # nobody listens there
+        "DATABASE_POOL_WAIT_S": "0.2",
         "METRICS_TOKEN": "m" * 32,
     }
     finished = subprocess.run(
