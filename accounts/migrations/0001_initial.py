@@ -5,11 +5,10 @@ import django.db.models.deletion
 import django.db.models.functions.text
 import django.db.models.manager
 import functools
+import plumbing.append_only
 import plumbing.identifiers
 from django.conf import settings
 from django.db import migrations, models
-
-from plumbing.append_only import AppendOnly
 
 
 class Migration(migrations.Migration):
@@ -45,6 +44,7 @@ class Migration(migrations.Migration):
             ],
             options={
                 'ordering': ('name',),
+                'constraints': [models.CheckConstraint(condition=models.Q(('standing__in', ['active', 'suspended', 'closed'])), name='organization_standing_known'), models.CheckConstraint(condition=models.Q(models.Q(('cap_day_nano__isnull', True), models.Q(('cap_day_nano__gte', 0), ('cap_day_nano__lte', 9000000000000000000)), _connector='OR'), models.Q(('cap_month_nano__isnull', True), models.Q(('cap_month_nano__gte', 0), ('cap_month_nano__lte', 9000000000000000000)), _connector='OR'), models.Q(('cap_total_nano__isnull', True), models.Q(('cap_total_nano__gte', 0), ('cap_total_nano__lte', 9000000000000000000)), _connector='OR')), name='organization_caps_in_range'), models.CheckConstraint(condition=models.Q(models.Q(('requests_per_minute__isnull', True), models.Q(('requests_per_minute__gte', 0), ('requests_per_minute__lte', 9000000000000000000)), _connector='OR'), models.Q(('requests_per_hour__isnull', True), models.Q(('requests_per_hour__gte', 0), ('requests_per_hour__lte', 9000000000000000000)), _connector='OR'), models.Q(('requests_per_day__isnull', True), models.Q(('requests_per_day__gte', 0), ('requests_per_day__lte', 9000000000000000000)), _connector='OR'), models.Q(('tokens_per_minute__isnull', True), models.Q(('tokens_per_minute__gte', 0), ('tokens_per_minute__lte', 9000000000000000000)), _connector='OR'), models.Q(('tokens_per_hour__isnull', True), models.Q(('tokens_per_hour__gte', 0), ('tokens_per_hour__lte', 9000000000000000000)), _connector='OR'), models.Q(('tokens_per_day__isnull', True), models.Q(('tokens_per_day__gte', 0), ('tokens_per_day__lte', 9000000000000000000)), _connector='OR'), models.Q(('concurrent_requests__isnull', True), models.Q(('concurrent_requests__gte', 0), ('concurrent_requests__lte', 9000000000000000000)), _connector='OR')), name='organization_limits_in_range')],
             },
         ),
         migrations.CreateModel(
@@ -69,6 +69,7 @@ class Migration(migrations.Migration):
             options={
                 'db_table': 'users',
                 'ordering': ('email',),
+                'constraints': [models.UniqueConstraint(django.db.models.functions.text.Lower('email'), name='user_email_once_whatever_case')],
             },
         ),
         migrations.CreateModel(
@@ -109,6 +110,8 @@ class Migration(migrations.Migration):
                 'abstract': False,
                 'base_manager_name': 'unscoped',
                 'default_manager_name': 'unscoped',
+                'indexes': [models.Index(fields=['organization', '-created_at'], name='apikey_by_organization')],
+                'constraints': [models.CheckConstraint(condition=models.Q(models.Q(('cap_day_nano__isnull', True), models.Q(('cap_day_nano__gte', 0), ('cap_day_nano__lte', 9000000000000000000)), _connector='OR'), models.Q(('cap_month_nano__isnull', True), models.Q(('cap_month_nano__gte', 0), ('cap_month_nano__lte', 9000000000000000000)), _connector='OR'), models.Q(('cap_total_nano__isnull', True), models.Q(('cap_total_nano__gte', 0), ('cap_total_nano__lte', 9000000000000000000)), _connector='OR')), name='apikey_caps_in_range'), models.CheckConstraint(condition=models.Q(models.Q(('requests_per_minute__isnull', True), models.Q(('requests_per_minute__gte', 0), ('requests_per_minute__lte', 9000000000000000000)), _connector='OR'), models.Q(('requests_per_hour__isnull', True), models.Q(('requests_per_hour__gte', 0), ('requests_per_hour__lte', 9000000000000000000)), _connector='OR'), models.Q(('requests_per_day__isnull', True), models.Q(('requests_per_day__gte', 0), ('requests_per_day__lte', 9000000000000000000)), _connector='OR'), models.Q(('tokens_per_minute__isnull', True), models.Q(('tokens_per_minute__gte', 0), ('tokens_per_minute__lte', 9000000000000000000)), _connector='OR'), models.Q(('tokens_per_hour__isnull', True), models.Q(('tokens_per_hour__gte', 0), ('tokens_per_hour__lte', 9000000000000000000)), _connector='OR'), models.Q(('tokens_per_day__isnull', True), models.Q(('tokens_per_day__gte', 0), ('tokens_per_day__lte', 9000000000000000000)), _connector='OR'), models.Q(('concurrent_requests__isnull', True), models.Q(('concurrent_requests__gte', 0), ('concurrent_requests__lte', 9000000000000000000)), _connector='OR')), name='apikey_limits_in_range')],
             },
             managers=[
                 ('unscoped', django.db.models.manager.Manager()),
@@ -128,6 +131,7 @@ class Migration(migrations.Migration):
             ],
             options={
                 'ordering': ('-started_at', '-id'),
+                'constraints': [models.CheckConstraint(condition=models.Q(('expires_at__gt', models.F('started_at'))), name='impersonation_ends_after_it_starts'), models.CheckConstraint(condition=models.Q(('reason', ''), _negated=True), name='impersonation_has_a_reason')],
             },
         ),
         migrations.CreateModel(
@@ -149,6 +153,7 @@ class Migration(migrations.Migration):
                 'abstract': False,
                 'base_manager_name': 'unscoped',
                 'default_manager_name': 'unscoped',
+                'constraints': [models.UniqueConstraint(fields=('organization', 'user'), name='membership_once'), models.CheckConstraint(condition=models.Q(('role__in', ['owner', 'admin', 'developer', 'billing', 'viewer'])), name='membership_role_known'), models.CheckConstraint(condition=models.Q(models.Q(('cap_day_nano__isnull', True), models.Q(('cap_day_nano__gte', 0), ('cap_day_nano__lte', 9000000000000000000)), _connector='OR'), models.Q(('cap_month_nano__isnull', True), models.Q(('cap_month_nano__gte', 0), ('cap_month_nano__lte', 9000000000000000000)), _connector='OR'), models.Q(('cap_total_nano__isnull', True), models.Q(('cap_total_nano__gte', 0), ('cap_total_nano__lte', 9000000000000000000)), _connector='OR')), name='membership_caps_in_range')],
             },
             managers=[
                 ('unscoped', django.db.models.manager.Manager()),
@@ -176,6 +181,7 @@ class Migration(migrations.Migration):
                 'abstract': False,
                 'base_manager_name': 'unscoped',
                 'default_manager_name': 'unscoped',
+                'constraints': [models.CheckConstraint(condition=models.Q(('role__in', ['owner', 'admin', 'developer', 'billing', 'viewer'])), name='invitation_role_known'), models.CheckConstraint(condition=models.Q(('accepted_at__isnull', True), ('revoked_at__isnull', True), _connector='OR'), name='invitation_ends_once'), models.UniqueConstraint(condition=models.Q(('accepted_at__isnull', True), ('revoked_at__isnull', True)), fields=('organization', 'email'), name='invitation_one_open_per_mailbox')],
             },
             managers=[
                 ('unscoped', django.db.models.manager.Manager()),
@@ -236,6 +242,7 @@ class Migration(migrations.Migration):
             ],
             options={
                 'ordering': ('-created_at', '-id'),
+                'indexes': [models.Index(fields=['organization', '-created_at'], name='auditevent_by_organization'), models.Index(fields=['storefront', '-created_at'], name='auditevent_by_storefront')],
             },
         ),
         migrations.AddField(
@@ -253,6 +260,7 @@ class Migration(migrations.Migration):
             ],
             options={
                 'ordering': ('host',),
+                'constraints': [models.UniqueConstraint(condition=models.Q(('is_primary', True)), fields=('storefront',), name='storefront_one_primary_domain')],
             },
         ),
         migrations.CreateModel(
@@ -266,91 +274,18 @@ class Migration(migrations.Migration):
             ],
             options={
                 'verbose_name_plural': 'storefront staff',
+                'constraints': [models.UniqueConstraint(fields=('storefront', 'user'), name='storefront_staff_once')],
             },
-        ),
-        migrations.AddConstraint(
-            model_name='user',
-            constraint=models.UniqueConstraint(django.db.models.functions.text.Lower('email'), name='user_email_once_whatever_case'),
-        ),
-        migrations.AddConstraint(
-            model_name='membership',
-            constraint=models.UniqueConstraint(fields=('organization', 'user'), name='membership_once'),
-        ),
-        migrations.AddConstraint(
-            model_name='membership',
-            constraint=models.CheckConstraint(condition=models.Q(('role__in', ['owner', 'admin', 'developer', 'billing', 'viewer'])), name='membership_role_known'),
-        ),
-        migrations.AddConstraint(
-            model_name='membership',
-            constraint=models.CheckConstraint(condition=models.Q(models.Q(('cap_day_nano__isnull', True), models.Q(('cap_day_nano__gte', 0), ('cap_day_nano__lte', 9000000000000000000)), _connector='OR'), models.Q(('cap_month_nano__isnull', True), models.Q(('cap_month_nano__gte', 0), ('cap_month_nano__lte', 9000000000000000000)), _connector='OR'), models.Q(('cap_total_nano__isnull', True), models.Q(('cap_total_nano__gte', 0), ('cap_total_nano__lte', 9000000000000000000)), _connector='OR')), name='membership_caps_in_range'),
-        ),
-        migrations.AddConstraint(
-            model_name='invitation',
-            constraint=models.CheckConstraint(condition=models.Q(('role__in', ['owner', 'admin', 'developer', 'billing', 'viewer'])), name='invitation_role_known'),
-        ),
-        migrations.AddConstraint(
-            model_name='invitation',
-            constraint=models.CheckConstraint(condition=models.Q(('accepted_at__isnull', True), ('revoked_at__isnull', True), _connector='OR'), name='invitation_ends_once'),
-        ),
-        migrations.AddConstraint(
-            model_name='invitation',
-            constraint=models.UniqueConstraint(condition=models.Q(('accepted_at__isnull', True), ('revoked_at__isnull', True)), fields=('organization', 'email'), name='invitation_one_open_per_mailbox'),
-        ),
-        migrations.AddConstraint(
-            model_name='impersonation',
-            constraint=models.CheckConstraint(condition=models.Q(('expires_at__gt', models.F('started_at'))), name='impersonation_ends_after_it_starts'),
-        ),
-        migrations.AddConstraint(
-            model_name='impersonation',
-            constraint=models.CheckConstraint(condition=models.Q(('reason', ''), _negated=True), name='impersonation_has_a_reason'),
         ),
         migrations.AddConstraint(
             model_name='organization',
             constraint=models.UniqueConstraint(fields=('storefront', 'slug'), name='organization_slug_once_per_storefront'),
         ),
         migrations.AddConstraint(
-            model_name='organization',
-            constraint=models.CheckConstraint(condition=models.Q(('standing__in', ['active', 'suspended', 'closed'])), name='organization_standing_known'),
-        ),
-        migrations.AddConstraint(
-            model_name='organization',
-            constraint=models.CheckConstraint(condition=models.Q(models.Q(('cap_day_nano__isnull', True), models.Q(('cap_day_nano__gte', 0), ('cap_day_nano__lte', 9000000000000000000)), _connector='OR'), models.Q(('cap_month_nano__isnull', True), models.Q(('cap_month_nano__gte', 0), ('cap_month_nano__lte', 9000000000000000000)), _connector='OR'), models.Q(('cap_total_nano__isnull', True), models.Q(('cap_total_nano__gte', 0), ('cap_total_nano__lte', 9000000000000000000)), _connector='OR')), name='organization_caps_in_range'),
-        ),
-        migrations.AddConstraint(
-            model_name='organization',
-            constraint=models.CheckConstraint(condition=models.Q(models.Q(('requests_per_minute__isnull', True), models.Q(('requests_per_minute__gte', 0), ('requests_per_minute__lte', 9000000000000000000)), _connector='OR'), models.Q(('requests_per_hour__isnull', True), models.Q(('requests_per_hour__gte', 0), ('requests_per_hour__lte', 9000000000000000000)), _connector='OR'), models.Q(('requests_per_day__isnull', True), models.Q(('requests_per_day__gte', 0), ('requests_per_day__lte', 9000000000000000000)), _connector='OR'), models.Q(('tokens_per_minute__isnull', True), models.Q(('tokens_per_minute__gte', 0), ('tokens_per_minute__lte', 9000000000000000000)), _connector='OR'), models.Q(('tokens_per_hour__isnull', True), models.Q(('tokens_per_hour__gte', 0), ('tokens_per_hour__lte', 9000000000000000000)), _connector='OR'), models.Q(('tokens_per_day__isnull', True), models.Q(('tokens_per_day__gte', 0), ('tokens_per_day__lte', 9000000000000000000)), _connector='OR'), models.Q(('concurrent_requests__isnull', True), models.Q(('concurrent_requests__gte', 0), ('concurrent_requests__lte', 9000000000000000000)), _connector='OR')), name='organization_limits_in_range'),
-        ),
-        migrations.AddIndex(
-            model_name='auditevent',
-            index=models.Index(fields=['organization', '-created_at'], name='auditevent_by_organization'),
-        ),
-        migrations.AddIndex(
-            model_name='auditevent',
-            index=models.Index(fields=['storefront', '-created_at'], name='auditevent_by_storefront'),
-        ),
-        migrations.AddIndex(
-            model_name='apikey',
-            index=models.Index(fields=['organization', '-created_at'], name='apikey_by_organization'),
-        ),
-        migrations.AddConstraint(
             model_name='apikey',
             constraint=models.CheckConstraint(condition=models.Q(models.Q(('kind__in', ('inference', 'management')), ('organization__isnull', False), ('storefront__isnull', True)), models.Q(('kind', 'operator'), ('organization__isnull', True)), _connector='OR'), name='apikey_kind_and_holder_agree'),
         ),
-        migrations.AddConstraint(
-            model_name='apikey',
-            constraint=models.CheckConstraint(condition=models.Q(models.Q(('cap_day_nano__isnull', True), models.Q(('cap_day_nano__gte', 0), ('cap_day_nano__lte', 9000000000000000000)), _connector='OR'), models.Q(('cap_month_nano__isnull', True), models.Q(('cap_month_nano__gte', 0), ('cap_month_nano__lte', 9000000000000000000)), _connector='OR'), models.Q(('cap_total_nano__isnull', True), models.Q(('cap_total_nano__gte', 0), ('cap_total_nano__lte', 9000000000000000000)), _connector='OR')), name='apikey_caps_in_range'),
+        plumbing.append_only.AppendOnly(
+            table='accounts_auditevent',
         ),
-        migrations.AddConstraint(
-            model_name='apikey',
-            constraint=models.CheckConstraint(condition=models.Q(models.Q(('requests_per_minute__isnull', True), models.Q(('requests_per_minute__gte', 0), ('requests_per_minute__lte', 9000000000000000000)), _connector='OR'), models.Q(('requests_per_hour__isnull', True), models.Q(('requests_per_hour__gte', 0), ('requests_per_hour__lte', 9000000000000000000)), _connector='OR'), models.Q(('requests_per_day__isnull', True), models.Q(('requests_per_day__gte', 0), ('requests_per_day__lte', 9000000000000000000)), _connector='OR'), models.Q(('tokens_per_minute__isnull', True), models.Q(('tokens_per_minute__gte', 0), ('tokens_per_minute__lte', 9000000000000000000)), _connector='OR'), models.Q(('tokens_per_hour__isnull', True), models.Q(('tokens_per_hour__gte', 0), ('tokens_per_hour__lte', 9000000000000000000)), _connector='OR'), models.Q(('tokens_per_day__isnull', True), models.Q(('tokens_per_day__gte', 0), ('tokens_per_day__lte', 9000000000000000000)), _connector='OR'), models.Q(('concurrent_requests__isnull', True), models.Q(('concurrent_requests__gte', 0), ('concurrent_requests__lte', 9000000000000000000)), _connector='OR')), name='apikey_limits_in_range'),
-        ),
-        migrations.AddConstraint(
-            model_name='storefrontdomain',
-            constraint=models.UniqueConstraint(condition=models.Q(('is_primary', True)), fields=('storefront',), name='storefront_one_primary_domain'),
-        ),
-        migrations.AddConstraint(
-            model_name='storefrontstaff',
-            constraint=models.UniqueConstraint(fields=('storefront', 'user'), name='storefront_staff_once'),
-        ),
-        AppendOnly("accounts_auditevent"),
     ]

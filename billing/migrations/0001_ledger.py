@@ -72,6 +72,8 @@ class Migration(migrations.Migration):
                 'abstract': False,
                 'base_manager_name': 'unscoped',
                 'default_manager_name': 'unscoped',
+                'indexes': [models.Index(fields=['organization'], name='account_by_organization'), models.Index(condition=models.Q(('posted__gt', 0)), fields=['organization'], name='account_with_balance'), models.Index(condition=models.Q(('posted__gt', models.F('held'))), fields=['expires_at'], name='account_expiring')],
+                'constraints': [models.CheckConstraint(condition=models.Q(('posted__gte', 0), ('posted__lte', 9000000000000000000)), name='account_posted_in_range'), models.CheckConstraint(condition=models.Q(('held__gte', 0)), name='account_held_not_negative'), models.CheckConstraint(condition=models.Q(('held__lte', models.F('posted'))), name='account_never_overdrawn'), models.CheckConstraint(condition=models.Q(('unit', ''), _negated=True), name='account_unit_named'), models.CheckConstraint(condition=models.Q(models.Q(('kind__in', ['package', 'subscription', 'trial', 'promo', 'paid', 'debt']), ('organization__isnull', False)), models.Q(('held', 0), ('organization__isnull', True), ('posted', 0), models.Q(('kind__in', ['package', 'subscription', 'trial', 'promo', 'paid', 'debt']), _negated=True)), _connector='OR'), name='account_kind_fits_owner'), models.UniqueConstraint(condition=models.Q(('kind__in', ('paid', 'debt'))), fields=('organization', 'kind'), name='account_one_paid_one_debt'), models.UniqueConstraint(condition=models.Q(('organization__isnull', True)), fields=('kind', 'unit'), name='account_one_per_house_kind')],
             },
             managers=[
                 ('unscoped', django.db.models.manager.Manager()),
@@ -93,6 +95,7 @@ class Migration(migrations.Migration):
                 'abstract': False,
                 'base_manager_name': 'unscoped',
                 'default_manager_name': 'unscoped',
+                'constraints': [models.CheckConstraint(condition=models.Q(('spent__gte', 0), ('spent__lte', 9000000000000000000)), name='capcounter_spent_in_range'), models.CheckConstraint(condition=models.Q(('held__gte', 0), ('held__lte', 9000000000000000000)), name='capcounter_held_in_range'), models.CheckConstraint(condition=models.Q(('window__in', ['day', 'month', 'total'])), name='capcounter_window_known'), models.UniqueConstraint(fields=('organization', 'scope_kind', 'scope_id', 'window', 'window_start'), name='capcounter_once')],
             },
             managers=[
                 ('unscoped', django.db.models.manager.Manager()),
@@ -117,6 +120,8 @@ class Migration(migrations.Migration):
                 'abstract': False,
                 'base_manager_name': 'unscoped',
                 'default_manager_name': 'unscoped',
+                'indexes': [models.Index(condition=models.Q(('outcome__isnull', True)), fields=['process'], name='hold_open')],
+                'constraints': [models.CheckConstraint(condition=models.Q(('held_nano__gte', 0), ('held_nano__lte', 9000000000000000000)), name='hold_held_in_range'), models.CheckConstraint(condition=models.Q(('charged_nano__gte', 0), ('charged_nano__lte', 9000000000000000000)), name='hold_charged_in_range'), models.CheckConstraint(condition=models.Q(('unrecovered_nano__gte', 0), ('unrecovered_nano__lte', 9000000000000000000)), name='hold_unrecovered_in_range'), models.CheckConstraint(condition=models.Q(models.Q(('charged_nano', 0), ('late_settled_at__isnull', True), ('outcome__isnull', True), ('resolved_at__isnull', True), ('unrecovered_nano', 0)), models.Q(('late_settled_at__isnull', True), ('outcome', 'settled'), ('resolved_at__isnull', False)), models.Q(('late_settled_at__isnull', False), ('outcome__in', ('released', 'expired')), ('resolved_at__isnull', False)), models.Q(('charged_nano', 0), ('late_settled_at__isnull', True), ('outcome__in', ('released', 'expired')), ('resolved_at__isnull', False), ('unrecovered_nano', 0)), _connector='OR'), name='hold_open_or_ended')],
             },
             managers=[
                 ('unscoped', django.db.models.manager.Manager()),
@@ -134,6 +139,9 @@ class Migration(migrations.Migration):
                 ('hold', models.ForeignKey(db_index=False, on_delete=django.db.models.deletion.PROTECT, related_name='lines', to='billing.hold')),
                 ('organization', models.ForeignKey(db_constraint=False, db_index=False, on_delete=django.db.models.deletion.PROTECT, related_name='+', to='accounts.organization')),
             ],
+            options={
+                'constraints': [models.CheckConstraint(condition=models.Q(('amount__gt', 0), ('amount__gte', 0), ('amount__lte', 9000000000000000000)), name='holdline_amount_in_range'), models.CheckConstraint(condition=models.Q(('value_nano__gte', 0), ('value_nano__lte', 9000000000000000000)), name='holdline_value_in_range'), models.UniqueConstraint(fields=('hold', 'step', 'position'), name='holdline_place')],
+            },
         ),
         migrations.CreateModel(
             name='Transfer',
@@ -157,133 +165,11 @@ class Migration(migrations.Migration):
                 'abstract': False,
                 'base_manager_name': 'unscoped',
                 'default_manager_name': 'unscoped',
+                'indexes': [models.Index(fields=['organization', 'id'], name='transfer_by_organization'), models.Index(condition=models.Q(('reverses__isnull', False)), fields=['reverses'], name='transfer_reversals')],
+                'constraints': [models.CheckConstraint(condition=models.Q(('amount__gt', 0), ('amount__gte', 0), ('amount__lte', 9000000000000000000)), name='transfer_amount_in_range'), models.CheckConstraint(condition=models.Q(('value_nano__gte', 0), ('value_nano__lte', 9000000000000000000)), name='transfer_value_in_range'), models.CheckConstraint(condition=models.Q(('debit', models.F('credit')), _negated=True), name='transfer_between_two'), models.CheckConstraint(condition=models.Q(('code', ''), _negated=True), name='transfer_has_code'), models.CheckConstraint(condition=models.Q(models.Q(('hold__isnull', False), ('position__isnull', False), ('uid__isnull', True)), models.Q(('hold__isnull', True), ('position__isnull', True), ('uid__isnull', False)), _connector='OR'), name='transfer_known_by_one_name'), models.UniqueConstraint(condition=models.Q(('hold__isnull', False)), fields=('hold', 'position'), name='transfer_place_in_hold'), models.UniqueConstraint(condition=models.Q(('uid__isnull', False)), fields=('uid',), name='transfer_uid_once')],
             },
             managers=[
                 ('unscoped', django.db.models.manager.Manager()),
             ],
-        ),
-        migrations.AddIndex(
-            model_name='account',
-            index=models.Index(fields=['organization'], name='account_by_organization'),
-        ),
-        migrations.AddIndex(
-            model_name='account',
-            index=models.Index(condition=models.Q(('posted__gt', 0)), fields=['organization'], name='account_with_balance'),
-        ),
-        migrations.AddIndex(
-            model_name='account',
-            index=models.Index(condition=models.Q(('posted__gt', models.F('held'))), fields=['expires_at'], name='account_expiring'),
-        ),
-        migrations.AddConstraint(
-            model_name='account',
-            constraint=models.CheckConstraint(condition=models.Q(('posted__gte', 0), ('posted__lte', 9000000000000000000)), name='account_posted_in_range'),
-        ),
-        migrations.AddConstraint(
-            model_name='account',
-            constraint=models.CheckConstraint(condition=models.Q(('held__gte', 0)), name='account_held_not_negative'),
-        ),
-        migrations.AddConstraint(
-            model_name='account',
-            constraint=models.CheckConstraint(condition=models.Q(('held__lte', models.F('posted'))), name='account_never_overdrawn'),
-        ),
-        migrations.AddConstraint(
-            model_name='account',
-            constraint=models.CheckConstraint(condition=models.Q(('unit', ''), _negated=True), name='account_unit_named'),
-        ),
-        migrations.AddConstraint(
-            model_name='account',
-            constraint=models.CheckConstraint(condition=models.Q(models.Q(('kind__in', ['package', 'subscription', 'trial', 'promo', 'paid', 'debt']), ('organization__isnull', False)), models.Q(('held', 0), ('organization__isnull', True), ('posted', 0), models.Q(('kind__in', ['package', 'subscription', 'trial', 'promo', 'paid', 'debt']), _negated=True)), _connector='OR'), name='account_kind_fits_owner'),
-        ),
-        migrations.AddConstraint(
-            model_name='account',
-            constraint=models.UniqueConstraint(condition=models.Q(('kind__in', ('paid', 'debt'))), fields=('organization', 'kind'), name='account_one_paid_one_debt'),
-        ),
-        migrations.AddConstraint(
-            model_name='account',
-            constraint=models.UniqueConstraint(condition=models.Q(('organization__isnull', True)), fields=('kind', 'unit'), name='account_one_per_house_kind'),
-        ),
-        migrations.AddConstraint(
-            model_name='capcounter',
-            constraint=models.CheckConstraint(condition=models.Q(('spent__gte', 0), ('spent__lte', 9000000000000000000)), name='capcounter_spent_in_range'),
-        ),
-        migrations.AddConstraint(
-            model_name='capcounter',
-            constraint=models.CheckConstraint(condition=models.Q(('held__gte', 0), ('held__lte', 9000000000000000000)), name='capcounter_held_in_range'),
-        ),
-        migrations.AddConstraint(
-            model_name='capcounter',
-            constraint=models.CheckConstraint(condition=models.Q(('window__in', ['day', 'month', 'total'])), name='capcounter_window_known'),
-        ),
-        migrations.AddConstraint(
-            model_name='capcounter',
-            constraint=models.UniqueConstraint(fields=('organization', 'scope_kind', 'scope_id', 'window', 'window_start'), name='capcounter_once'),
-        ),
-        migrations.AddConstraint(
-            model_name='holdline',
-            constraint=models.CheckConstraint(condition=models.Q(('amount__gt', 0), ('amount__gte', 0), ('amount__lte', 9000000000000000000)), name='holdline_amount_in_range'),
-        ),
-        migrations.AddConstraint(
-            model_name='holdline',
-            constraint=models.CheckConstraint(condition=models.Q(('value_nano__gte', 0), ('value_nano__lte', 9000000000000000000)), name='holdline_value_in_range'),
-        ),
-        migrations.AddConstraint(
-            model_name='holdline',
-            constraint=models.UniqueConstraint(fields=('hold', 'step', 'position'), name='holdline_place'),
-        ),
-        migrations.AddIndex(
-            model_name='hold',
-            index=models.Index(condition=models.Q(('outcome__isnull', True)), fields=['process'], name='hold_open'),
-        ),
-        migrations.AddConstraint(
-            model_name='hold',
-            constraint=models.CheckConstraint(condition=models.Q(('held_nano__gte', 0), ('held_nano__lte', 9000000000000000000)), name='hold_held_in_range'),
-        ),
-        migrations.AddConstraint(
-            model_name='hold',
-            constraint=models.CheckConstraint(condition=models.Q(('charged_nano__gte', 0), ('charged_nano__lte', 9000000000000000000)), name='hold_charged_in_range'),
-        ),
-        migrations.AddConstraint(
-            model_name='hold',
-            constraint=models.CheckConstraint(condition=models.Q(('unrecovered_nano__gte', 0), ('unrecovered_nano__lte', 9000000000000000000)), name='hold_unrecovered_in_range'),
-        ),
-        migrations.AddConstraint(
-            model_name='hold',
-            constraint=models.CheckConstraint(condition=models.Q(models.Q(('charged_nano', 0), ('late_settled_at__isnull', True), ('outcome__isnull', True), ('resolved_at__isnull', True), ('unrecovered_nano', 0)), models.Q(('late_settled_at__isnull', True), ('outcome', 'settled'), ('resolved_at__isnull', False)), models.Q(('late_settled_at__isnull', False), ('outcome__in', ('released', 'expired')), ('resolved_at__isnull', False)), models.Q(('charged_nano', 0), ('late_settled_at__isnull', True), ('outcome__in', ('released', 'expired')), ('resolved_at__isnull', False), ('unrecovered_nano', 0)), _connector='OR'), name='hold_open_or_ended'),
-        ),
-        migrations.AddIndex(
-            model_name='transfer',
-            index=models.Index(fields=['organization', 'id'], name='transfer_by_organization'),
-        ),
-        migrations.AddIndex(
-            model_name='transfer',
-            index=models.Index(condition=models.Q(('reverses__isnull', False)), fields=['reverses'], name='transfer_reversals'),
-        ),
-        migrations.AddConstraint(
-            model_name='transfer',
-            constraint=models.CheckConstraint(condition=models.Q(('amount__gt', 0), ('amount__gte', 0), ('amount__lte', 9000000000000000000)), name='transfer_amount_in_range'),
-        ),
-        migrations.AddConstraint(
-            model_name='transfer',
-            constraint=models.CheckConstraint(condition=models.Q(('value_nano__gte', 0), ('value_nano__lte', 9000000000000000000)), name='transfer_value_in_range'),
-        ),
-        migrations.AddConstraint(
-            model_name='transfer',
-            constraint=models.CheckConstraint(condition=models.Q(('debit', models.F('credit')), _negated=True), name='transfer_between_two'),
-        ),
-        migrations.AddConstraint(
-            model_name='transfer',
-            constraint=models.CheckConstraint(condition=models.Q(('code', ''), _negated=True), name='transfer_has_code'),
-        ),
-        migrations.AddConstraint(
-            model_name='transfer',
-            constraint=models.CheckConstraint(condition=models.Q(models.Q(('hold__isnull', False), ('position__isnull', False), ('uid__isnull', True)), models.Q(('hold__isnull', True), ('position__isnull', True), ('uid__isnull', False)), _connector='OR'), name='transfer_known_by_one_name'),
-        ),
-        migrations.AddConstraint(
-            model_name='transfer',
-            constraint=models.UniqueConstraint(condition=models.Q(('hold__isnull', False)), fields=('hold', 'position'), name='transfer_place_in_hold'),
-        ),
-        migrations.AddConstraint(
-            model_name='transfer',
-            constraint=models.UniqueConstraint(condition=models.Q(('uid__isnull', False)), fields=('uid',), name='transfer_uid_once'),
         ),
     ]

@@ -3,20 +3,19 @@
 import django.db.models.deletion
 import django.db.models.manager
 import functools
+import plumbing.append_only
 import plumbing.identifiers
 import plumbing.secrets
 from django.conf import settings
 from django.db import migrations, models
-
-from plumbing.append_only import AppendOnly
 
 
 class Migration(migrations.Migration):
 
     dependencies = [
         ('accounts', '0001_initial'),
+        ('accounts', '__first__'),
         ('billing', '0003_plans'),
-        migrations.swappable_dependency(settings.AUTH_USER_MODEL),
     ]
 
     operations = [
@@ -38,6 +37,7 @@ class Migration(migrations.Migration):
             options={
                 'verbose_name_plural': 'code batches',
                 'ordering': ('-id',),
+                'constraints': [models.CheckConstraint(condition=models.Q(('value_nano__gte', 1), ('value_nano__lte', 9000000000000000000)), name='codebatch_value_in_range'), models.CheckConstraint(condition=models.Q(('uses_per_code__gte', 1)), name='codebatch_uses_positive')],
             },
         ),
         migrations.CreateModel(
@@ -60,6 +60,8 @@ class Migration(migrations.Migration):
             ],
             options={
                 'ordering': ('-id',),
+                'indexes': [models.Index(condition=models.Q(('handled_at__isnull', True)), fields=['received_at'], name='inbox_unhandled')],
+                'constraints': [models.UniqueConstraint(fields=('method', 'account', 'outside_id'), name='inbox_event_once')],
             },
         ),
         migrations.CreateModel(
@@ -87,6 +89,7 @@ class Migration(migrations.Migration):
                 'abstract': False,
                 'base_manager_name': 'unscoped',
                 'default_manager_name': 'unscoped',
+                'constraints': [models.UniqueConstraint(fields=('method', 'account', 'outside_id'), name='payment_credited_once'), models.CheckConstraint(condition=models.Q(('discount_minor__gte', 0), ('tax_minor__gte', 0), ('total_minor__gte', 0), ('credited_nano__gte', 0), ('credited_nano__lte', 9000000000000000000), ('promo_nano__gte', 0), ('promo_nano__lte', 9000000000000000000)), name='payment_amounts_in_range'), models.CheckConstraint(condition=models.Q(('reversed_nano__gte', 0), ('reversed_nano__lte', models.F('credited_nano'))), name='payment_reversed_within_credit')],
             },
             managers=[
                 ('unscoped', django.db.models.manager.Manager()),
@@ -107,6 +110,7 @@ class Migration(migrations.Migration):
             ],
             options={
                 'ordering': ('storefront', 'method'),
+                'constraints': [models.UniqueConstraint(condition=models.Q(('is_active', True)), fields=('storefront', 'method'), name='payment_account_one_active')],
             },
         ),
         migrations.CreateModel(
@@ -123,6 +127,7 @@ class Migration(migrations.Migration):
                 'abstract': False,
                 'base_manager_name': 'unscoped',
                 'default_manager_name': 'unscoped',
+                'constraints': [models.UniqueConstraint(fields=('organization', 'method', 'account'), name='payment_customer_one'), models.UniqueConstraint(fields=('method', 'account', 'outside_id'), name='payment_customer_once')],
             },
             managers=[
                 ('unscoped', django.db.models.manager.Manager()),
@@ -139,6 +144,7 @@ class Migration(migrations.Migration):
             ],
             options={
                 'ordering': ('id',),
+                'constraints': [models.CheckConstraint(condition=models.Q(('used__lte', models.F('uses'))), name='code_used_within_uses')],
             },
         ),
         migrations.CreateModel(
@@ -156,6 +162,7 @@ class Migration(migrations.Migration):
                 'abstract': False,
                 'base_manager_name': 'unscoped',
                 'default_manager_name': 'unscoped',
+                'constraints': [models.UniqueConstraint(fields=('organization', 'code'), name='code_once_per_organization')],
             },
             managers=[
                 ('unscoped', django.db.models.manager.Manager()),
@@ -185,6 +192,8 @@ class Migration(migrations.Migration):
             ],
             options={
                 'ordering': ('-id',),
+                'indexes': [models.Index(fields=['method', 'account', 'payment_outside_id'], name='reversal_by_payment')],
+                'constraints': [models.UniqueConstraint(condition=models.Q(('outside_id__isnull', False)), fields=('method', 'account', 'outside_id'), name='reversal_once'), models.CheckConstraint(condition=models.Q(('amount_minor__gte', 1)), name='reversal_amount_positive'), models.CheckConstraint(condition=models.Q(('posted_nano__gte', 0)), name='reversal_posted_not_negative'), models.CheckConstraint(condition=models.Q(('state__in', ['requested', 'inquiry', 'pending', 'done', 'lost', 'canceled', 'failed', 'won'])), name='reversal_state_known')],
             },
         ),
         migrations.CreateModel(
@@ -206,6 +215,7 @@ class Migration(migrations.Migration):
                 'abstract': False,
                 'base_manager_name': 'unscoped',
                 'default_manager_name': 'unscoped',
+                'constraints': [models.UniqueConstraint(fields=('customer', 'outside_id'), name='saved_card_once')],
             },
             managers=[
                 ('unscoped', django.db.models.manager.Manager()),
@@ -229,6 +239,7 @@ class Migration(migrations.Migration):
                 'abstract': False,
                 'base_manager_name': 'unscoped',
                 'default_manager_name': 'unscoped',
+                'constraints': [models.CheckConstraint(condition=models.Q(('amount_minor__gte', 1), ('threshold_nano__gte', 0), ('threshold_nano__lte', 9000000000000000000), ('month_cap_minor__gte', models.F('amount_minor'))), name='autorecharge_amounts_make_sense')],
             },
             managers=[
                 ('unscoped', django.db.models.manager.Manager()),
@@ -269,6 +280,8 @@ class Migration(migrations.Migration):
                 'abstract': False,
                 'base_manager_name': 'unscoped',
                 'default_manager_name': 'unscoped',
+                'indexes': [models.Index(fields=['organization', '-created_at', '-id'], name='topup_by_organization'), models.Index(condition=models.Q(('state__in', ('started', 'open', 'processing'))), fields=['created_at'], name='topup_under_way'), models.Index(fields=['method', 'account', 'payment_id'], name='topup_by_payment')],
+                'constraints': [models.CheckConstraint(condition=models.Q(('amount_minor__gte', 1), ('amount_minor__lte', 1000000000000)), name='topup_amount_in_range'), models.CheckConstraint(condition=models.Q(('nano_per_minor__gte', 1)), name='topup_rate_positive'), models.CheckConstraint(condition=models.Q(('state__in', ['started', 'open', 'processing', 'canceled', 'expired', 'failed', 'paid'])), name='topup_state_known'), models.UniqueConstraint(fields=('organization', 'attempt_key'), name='topup_once_per_attempt'), models.UniqueConstraint(condition=models.Q(('session_id__isnull', False)), fields=('method', 'account', 'session_id'), name='topup_session_once'), models.UniqueConstraint(condition=models.Q(('origin', 'recharge'), ('state__in', ('started', 'open', 'processing'))), fields=('organization',), name='topup_one_open_recharge')],
             },
             managers=[
                 ('unscoped', django.db.models.manager.Manager()),
@@ -319,6 +332,7 @@ class Migration(migrations.Migration):
             options={
                 'verbose_name_plural': 'mismatches',
                 'ordering': ('-id',),
+                'constraints': [models.UniqueConstraint(condition=models.Q(('resolved_at__isnull', True)), fields=('method', 'account', 'outside_id', 'what'), name='mismatch_open_once')],
             },
         ),
         migrations.CreateModel(
@@ -337,6 +351,7 @@ class Migration(migrations.Migration):
             ],
             options={
                 'verbose_name_plural': 'top-up terms',
+                'constraints': [models.CheckConstraint(condition=models.Q(('maximum_minor__gte', models.F('minimum_minor')), ('maximum_minor__lte', 1000000000000), ('minimum_minor__gte', 1)), name='topupterms_bounds_in_order'), models.CheckConstraint(condition=models.Q(('nano_per_minor__gte', 1), ('nano_per_minor__lte', 1000000000000000)), name='topupterms_rate_positive')],
             },
         ),
         migrations.CreateModel(
@@ -349,6 +364,9 @@ class Migration(migrations.Migration):
                 ('organization', models.ForeignKey(on_delete=django.db.models.deletion.PROTECT, related_name='trials', to='accounts.organization')),
                 ('storefront', models.ForeignKey(on_delete=django.db.models.deletion.PROTECT, related_name='trials', to='accounts.storefront')),
             ],
+            options={
+                'constraints': [models.UniqueConstraint(fields=('storefront', 'mailbox_hash'), name='trial_once_per_mailbox'), models.UniqueConstraint(fields=('organization',), name='trial_once_per_organization')],
+            },
         ),
         migrations.CreateModel(
             name='Adjustment',
@@ -377,137 +395,7 @@ class Migration(migrations.Migration):
                 ('unscoped', django.db.models.manager.Manager()),
             ],
         ),
-        migrations.AddConstraint(
-            model_name='codebatch',
-            constraint=models.CheckConstraint(condition=models.Q(('value_nano__gte', 1), ('value_nano__lte', 9000000000000000000)), name='codebatch_value_in_range'),
+        plumbing.append_only.AppendOnly(
+            table='billing_paymentevent',
         ),
-        migrations.AddConstraint(
-            model_name='codebatch',
-            constraint=models.CheckConstraint(condition=models.Q(('uses_per_code__gte', 1)), name='codebatch_uses_positive'),
-        ),
-        migrations.AddIndex(
-            model_name='inboxevent',
-            index=models.Index(condition=models.Q(('handled_at__isnull', True)), fields=['received_at'], name='inbox_unhandled'),
-        ),
-        migrations.AddConstraint(
-            model_name='inboxevent',
-            constraint=models.UniqueConstraint(fields=('method', 'account', 'outside_id'), name='inbox_event_once'),
-        ),
-        migrations.AddConstraint(
-            model_name='paymentaccount',
-            constraint=models.UniqueConstraint(condition=models.Q(('is_active', True)), fields=('storefront', 'method'), name='payment_account_one_active'),
-        ),
-        migrations.AddConstraint(
-            model_name='paymentcustomer',
-            constraint=models.UniqueConstraint(fields=('organization', 'method', 'account'), name='payment_customer_one'),
-        ),
-        migrations.AddConstraint(
-            model_name='paymentcustomer',
-            constraint=models.UniqueConstraint(fields=('method', 'account', 'outside_id'), name='payment_customer_once'),
-        ),
-        migrations.AddConstraint(
-            model_name='redemptioncode',
-            constraint=models.CheckConstraint(condition=models.Q(('used__lte', models.F('uses'))), name='code_used_within_uses'),
-        ),
-        migrations.AddConstraint(
-            model_name='codeuse',
-            constraint=models.UniqueConstraint(fields=('organization', 'code'), name='code_once_per_organization'),
-        ),
-        migrations.AddIndex(
-            model_name='reversal',
-            index=models.Index(fields=['method', 'account', 'payment_outside_id'], name='reversal_by_payment'),
-        ),
-        migrations.AddConstraint(
-            model_name='reversal',
-            constraint=models.UniqueConstraint(condition=models.Q(('outside_id__isnull', False)), fields=('method', 'account', 'outside_id'), name='reversal_once'),
-        ),
-        migrations.AddConstraint(
-            model_name='reversal',
-            constraint=models.CheckConstraint(condition=models.Q(('amount_minor__gte', 1)), name='reversal_amount_positive'),
-        ),
-        migrations.AddConstraint(
-            model_name='reversal',
-            constraint=models.CheckConstraint(condition=models.Q(('posted_nano__gte', 0)), name='reversal_posted_not_negative'),
-        ),
-        migrations.AddConstraint(
-            model_name='reversal',
-            constraint=models.CheckConstraint(condition=models.Q(('state__in', ['requested', 'inquiry', 'pending', 'done', 'lost', 'canceled', 'failed', 'won'])), name='reversal_state_known'),
-        ),
-        migrations.AddConstraint(
-            model_name='savedcard',
-            constraint=models.UniqueConstraint(fields=('customer', 'outside_id'), name='saved_card_once'),
-        ),
-        migrations.AddConstraint(
-            model_name='autorecharge',
-            constraint=models.CheckConstraint(condition=models.Q(('amount_minor__gte', 1), ('threshold_nano__gte', 0), ('threshold_nano__lte', 9000000000000000000), ('month_cap_minor__gte', models.F('amount_minor'))), name='autorecharge_amounts_make_sense'),
-        ),
-        migrations.AddIndex(
-            model_name='topup',
-            index=models.Index(fields=['organization', '-created_at', '-id'], name='topup_by_organization'),
-        ),
-        migrations.AddIndex(
-            model_name='topup',
-            index=models.Index(condition=models.Q(('state__in', ('started', 'open', 'processing'))), fields=['created_at'], name='topup_under_way'),
-        ),
-        migrations.AddIndex(
-            model_name='topup',
-            index=models.Index(fields=['method', 'account', 'payment_id'], name='topup_by_payment'),
-        ),
-        migrations.AddConstraint(
-            model_name='topup',
-            constraint=models.CheckConstraint(condition=models.Q(('amount_minor__gte', 1), ('amount_minor__lte', 1000000000000)), name='topup_amount_in_range'),
-        ),
-        migrations.AddConstraint(
-            model_name='topup',
-            constraint=models.CheckConstraint(condition=models.Q(('nano_per_minor__gte', 1)), name='topup_rate_positive'),
-        ),
-        migrations.AddConstraint(
-            model_name='topup',
-            constraint=models.CheckConstraint(condition=models.Q(('state__in', ['started', 'open', 'processing', 'canceled', 'expired', 'failed', 'paid'])), name='topup_state_known'),
-        ),
-        migrations.AddConstraint(
-            model_name='topup',
-            constraint=models.UniqueConstraint(fields=('organization', 'attempt_key'), name='topup_once_per_attempt'),
-        ),
-        migrations.AddConstraint(
-            model_name='topup',
-            constraint=models.UniqueConstraint(condition=models.Q(('session_id__isnull', False)), fields=('method', 'account', 'session_id'), name='topup_session_once'),
-        ),
-        migrations.AddConstraint(
-            model_name='topup',
-            constraint=models.UniqueConstraint(condition=models.Q(('origin', 'recharge'), ('state__in', ('started', 'open', 'processing'))), fields=('organization',), name='topup_one_open_recharge'),
-        ),
-        migrations.AddConstraint(
-            model_name='payment',
-            constraint=models.UniqueConstraint(fields=('method', 'account', 'outside_id'), name='payment_credited_once'),
-        ),
-        migrations.AddConstraint(
-            model_name='payment',
-            constraint=models.CheckConstraint(condition=models.Q(('discount_minor__gte', 0), ('tax_minor__gte', 0), ('total_minor__gte', 0), ('credited_nano__gte', 0), ('credited_nano__lte', 9000000000000000000), ('promo_nano__gte', 0), ('promo_nano__lte', 9000000000000000000)), name='payment_amounts_in_range'),
-        ),
-        migrations.AddConstraint(
-            model_name='payment',
-            constraint=models.CheckConstraint(condition=models.Q(('reversed_nano__gte', 0), ('reversed_nano__lte', models.F('credited_nano'))), name='payment_reversed_within_credit'),
-        ),
-        migrations.AddConstraint(
-            model_name='mismatch',
-            constraint=models.UniqueConstraint(condition=models.Q(('resolved_at__isnull', True)), fields=('method', 'account', 'outside_id', 'what'), name='mismatch_open_once'),
-        ),
-        migrations.AddConstraint(
-            model_name='topupterms',
-            constraint=models.CheckConstraint(condition=models.Q(('maximum_minor__gte', models.F('minimum_minor')), ('maximum_minor__lte', 1000000000000), ('minimum_minor__gte', 1)), name='topupterms_bounds_in_order'),
-        ),
-        migrations.AddConstraint(
-            model_name='topupterms',
-            constraint=models.CheckConstraint(condition=models.Q(('nano_per_minor__gte', 1), ('nano_per_minor__lte', 1000000000000000)), name='topupterms_rate_positive'),
-        ),
-        migrations.AddConstraint(
-            model_name='trialgrant',
-            constraint=models.UniqueConstraint(fields=('storefront', 'mailbox_hash'), name='trial_once_per_mailbox'),
-        ),
-        migrations.AddConstraint(
-            model_name='trialgrant',
-            constraint=models.UniqueConstraint(fields=('organization',), name='trial_once_per_organization'),
-        ),
-        AppendOnly('billing_paymentevent'),
     ]

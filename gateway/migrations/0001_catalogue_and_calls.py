@@ -2,10 +2,9 @@
 
 import django.db.models.deletion
 import django.db.models.manager
+import gateway.cut_by_month
 import plumbing.secrets
 from django.db import migrations, models
-
-from gateway.cut_by_month import CreateModelInMonths
 
 
 class Migration(migrations.Migration):
@@ -44,9 +43,10 @@ class Migration(migrations.Migration):
             options={
                 'verbose_name': 'model',
                 'ordering': ('slug',),
+                'constraints': [models.CheckConstraint(condition=models.Q(('default_output_tokens__gt', 0), ('default_output_tokens__lte', models.F('max_output_tokens'))), name='aimodel_default_output_within_ceiling'), models.CheckConstraint(condition=models.Q(('alias_of', models.F('id')), _negated=True), name='aimodel_not_its_own_alias')],
             },
         ),
-        CreateModelInMonths(
+        gateway.cut_by_month.CreateModelInMonths(
             name='Attempt',
             fields=[
                 ('id', models.BigIntegerField(primary_key=True, serialize=False)),
@@ -70,12 +70,13 @@ class Migration(migrations.Migration):
                 'abstract': False,
                 'base_manager_name': 'unscoped',
                 'default_manager_name': 'unscoped',
+                'indexes': [models.Index(fields=['call_id'], name='attempt_by_call')],
             },
             managers=[
                 ('unscoped', django.db.models.manager.Manager()),
             ],
         ),
-        CreateModelInMonths(
+        gateway.cut_by_month.CreateModelInMonths(
             name='Call',
             fields=[
                 ('id', models.BigIntegerField(primary_key=True, serialize=False)),
@@ -117,12 +118,13 @@ class Migration(migrations.Migration):
                 'abstract': False,
                 'base_manager_name': 'unscoped',
                 'default_manager_name': 'unscoped',
+                'indexes': [models.Index(fields=['organization', '-id'], name='call_by_organization')],
             },
             managers=[
                 ('unscoped', django.db.models.manager.Manager()),
             ],
         ),
-        CreateModelInMonths(
+        gateway.cut_by_month.CreateModelInMonths(
             name='Departure',
             fields=[
                 ('id', models.BigIntegerField(primary_key=True, serialize=False)),
@@ -202,26 +204,7 @@ class Migration(migrations.Migration):
             ],
             options={
                 'ordering': ('model', 'priority', 'id'),
+                'constraints': [models.UniqueConstraint(fields=('model', 'provider', 'upstream_model'), name='route_once')],
             },
-        ),
-        migrations.AddConstraint(
-            model_name='aimodel',
-            constraint=models.CheckConstraint(condition=models.Q(('default_output_tokens__gt', 0), ('default_output_tokens__lte', models.F('max_output_tokens'))), name='aimodel_default_output_within_ceiling'),
-        ),
-        migrations.AddConstraint(
-            model_name='aimodel',
-            constraint=models.CheckConstraint(condition=models.Q(('alias_of', models.F('id')), _negated=True), name='aimodel_not_its_own_alias'),
-        ),
-        migrations.AddIndex(
-            model_name='attempt',
-            index=models.Index(fields=['call_id'], name='attempt_by_call'),
-        ),
-        migrations.AddIndex(
-            model_name='call',
-            index=models.Index(fields=['organization', '-id'], name='call_by_organization'),
-        ),
-        migrations.AddConstraint(
-            model_name='route',
-            constraint=models.UniqueConstraint(fields=('model', 'provider', 'upstream_model'), name='route_once'),
         ),
     ]
