@@ -125,14 +125,58 @@ LONG = (
     "tests/test_tenancy.py",
 )
 
+# Nothing here knows which database or Redis there is, so a full run has it once; Django refuses them a database.
+EITHER = (
+    "tests/accounts/test_reach.py",
+    "tests/billing/test_currencies.py",
+    "tests/billing/test_independent_pricing.py",
+    "tests/billing/test_money.py",
+    "tests/billing/test_operations.py",
+    "tests/billing/test_pricing_",
+    "tests/clients/",
+    "tests/config/test_bootstrap.py",
+    "tests/config/test_late_database.py",
+    "tests/config/test_settings.py",
+    "tests/config/test_up.py",
+    "tests/dashboard/test_brand.py",
+    "tests/dashboard/test_forms.py",
+    "tests/dashboard/test_templates.py",
+    "tests/desk/test_words.py",
+    "tests/gateway/test_callid.py",
+    "tests/gateway/test_dialect_",
+    "tests/gateway/test_errors.py",
+    "tests/gateway/test_health.py",
+    "tests/gateway/test_kinds.py",
+    "tests/gateway/test_metering.py",
+    "tests/gateway/test_routing.py",
+    "tests/gateway/test_sse.py",
+    "tests/gateway/test_upstream.py",
+    "tests/gateway/test_upstream_addresses.py",
+    "tests/gateway/test_upstream_faults.py",
+    "tests/plumbing/test_logs.py",
+    "tests/plumbing/test_outbound.py",
+    "tests/plumbing/test_parsers.py",
+    "tests/plumbing/test_problems.py",
+    "tests/sandbox/",
+    "tests/test_arrows.py",
+    "tests/test_unscoped.py",
+)
+
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Mark what is long; browsers want their time, so of several workers one has them all."""
+    """Mark what is long, and what needs no engine; browsers want their time, so of several workers one has them all."""
     for item in items:
         if item.nodeid.startswith(LONG):
             item.add_marker(pytest.mark.slow)
+        if item.nodeid.startswith(EITHER) and not _has_database(item):
+            item.add_marker(pytest.mark.either)
         if item.get_closest_marker("browser"):
             item.add_marker(pytest.mark.xdist_group("browser"))
+
+
+def _has_database(item: pytest.Item) -> bool:
+    asked = {"db", "transactional_db", "live_server"} & set(getattr(item, "fixturenames", ()))
+    return bool(asked) or item.get_closest_marker("django_db") is not None
 
 
 @pytest.fixture(autouse=True)
