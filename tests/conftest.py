@@ -16,10 +16,11 @@ import hypothesis
 import pytest
 from django.conf import settings
 from django.core.cache import cache
-from django.db import connection, connections
+from django.db import connection
 from django.test import TransactionTestCase
 
 from tests import factories
+from tests.simulator.worlds import hang_up
 
 
 @pytest.fixture(scope="session")
@@ -42,7 +43,7 @@ class _Stage:
         self.copy = f"{self.name}_pristine"
 
     def keep(self) -> None:
-        self._hang_up()
+        hang_up()
         if connection.vendor == "sqlite":
             self._copy(self.name, self.copy)
         else:
@@ -51,27 +52,21 @@ class _Stage:
             )
 
     def restore(self) -> None:
-        self._hang_up()
+        hang_up()
         if connection.vendor == "sqlite":
             self._copy(self.copy, self.name)
         else:
             self._outside(
                 f'DROP DATABASE "{self.name}" WITH (FORCE)', f'CREATE DATABASE "{self.name}" TEMPLATE "{self.copy}"'
             )
-        self._hang_up()  # what was opened meanwhile was ended by force and must not greet the next test
+        hang_up()  # what was opened meanwhile was ended by force and must not greet the next test
 
     def discard(self) -> None:
-        self._hang_up()
+        hang_up()
         if connection.vendor == "sqlite":
             Path(self.copy).unlink(missing_ok=True)
         else:
             self._outside(f'DROP DATABASE IF EXISTS "{self.copy}"')
-
-    @staticmethod
-    def _hang_up() -> None:
-        connections.close_all()
-        if connection.vendor == "postgresql":
-            connection.close_pool()
 
     @staticmethod
     def _copy(source: str, target: str) -> None:

@@ -42,13 +42,20 @@ def world(engine: str) -> Iterator[None]:
             connection.creation.destroy_test_db(old_name, verbosity=0)
 
 
+def hang_up() -> None:
+    """End every connection of this process, kept ones too: each knows one database, and no fork may share it."""
+    from django.db import connection, connections
+
+    connections.close_all()
+    if connection.vendor == "postgresql":
+        connection.close_pool()
+
+
 class Child:
     """A process forked from this one, on the same database, with connections of its own. ``read()`` is what it said."""
 
     def __init__(self, story: Callable[[Callable[[str], object]], None]) -> None:
-        from django.db import connections
-
-        connections.close_all()  # a connection must not be shared between processes
+        hang_up()
         out, into = os.pipe()
         self.pid = os.fork()
         if not self.pid:
@@ -86,23 +93,23 @@ class Child:
 @contextlib.contextmanager
 def copied() -> Iterator[None]:
     """Work on a copy of the database, and come back to it as it was."""
-    from django.db import connection, connections
+    from django.db import connection
 
     name = str(connection.settings_dict["NAME"])
     copy = f"{name}_copy"
     if connection.vendor == "sqlite":
         with connection.cursor() as cursor:
             cursor.execute("PRAGMA wal_checkpoint(TRUNCATE)")
-        connections.close_all()
+        hang_up()
         shutil.copyfile(name, copy)
     else:
-        connections.close_all()
+        hang_up()
         _outside(f'CREATE DATABASE "{copy}" TEMPLATE "{name}"')
     connection.settings_dict["NAME"] = copy
     try:
         yield
     finally:
-        connections.close_all()
+        hang_up()
         connection.settings_dict["NAME"] = name
         if connection.vendor == "sqlite":
             for suffix in ("", "-wal", "-shm"):
