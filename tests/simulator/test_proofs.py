@@ -3,7 +3,7 @@
 import pytest
 
 from billing import audit
-from tests.simulator import kills
+from tests.simulator import kills, outbox_kills
 from tests.simulator.crowd import HOLD, crowd
 from tests.simulator.worlds import make_organizations
 
@@ -21,3 +21,7 @@ def test_a_crowd_of_processes_gets_no_more_than_there_is(mode: str, room: int, m
 
 def test_a_process_killed_anywhere_loses_nothing_that_was_seen() -> None:
     assert kills.deaths(times=1, seed=7) == 0
+
+
+def test_a_worker_killed_around_a_row_of_the_outbox_pays_once() -> None:
+    assert outbox_kills.deaths(times=1, seed=7) == 0
