@@ -48,7 +48,7 @@ def hang_up() -> None:
 
     connections.close_all()
     if connection.vendor == "postgresql":
-        connection.close_pool()
+        connection.close_pool()  # type: ignore[attr-defined]
 
 
 class Child:
