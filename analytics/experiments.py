@@ -1,23 +1,22 @@
-"""Prices tried on some customers: who is in which arm, what came of it, and when to stop.
+"""What came of prices that are tried on some customers, and when to stop.
 
-Promise: an organization's arm follows from its public id and the experiment's name alone, so it never changes and needs
-no table; results compare organizations, because they were drawn, not calls, and an interval that too few of them could
-carry is not given. The arm reaches a price as a modifier (``modifiers_json``), which receipts carry.
+Promise: results compare organizations, because they were drawn, not calls, and an interval that too few of them could
+carry is not given; an experiment that goes surely worse than it may is ended, which ``billing.experiments`` does.
 """
 
-import hashlib
 import random
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from statistics import fmean
-from typing import Any
 
+from accounts import trail
 from accounts.models import Organization
 from analytics import reports
-from analytics.models import Experiment
 from analytics.reports import Scope
-from billing.pricing import Malformed, Modifiers
+from billing import experiments
+from billing.arms import arm_of
+from billing.models import Experiment
 
 LEAST_ORGANIZATIONS = 10  # in an arm, before an interval means anything
 RESAMPLES = 2_000
@@ -35,50 +34,6 @@ class Arm:
     profit_nano: float
     difference_percent: float | None = None  # of revenue, to the control
     interval_percent: tuple[float, float] | None = None
-
-
-def problems(arms: Any) -> list[str]:
-    """Why these arms are none; empty if they are."""
-    if not isinstance(arms, list) or len(arms) < 2:
-        return ["An experiment has two arms at least; the first is the control."]
-    found, names = [], set()
-    for arm in arms:
-        name = arm.get("name") if isinstance(arm, dict) else None
-        if not name or name in names:
-            found.append("Every arm has a name of its own.")
-        names.add(name)
-        weight = arm.get("weight", 1) if isinstance(arm, dict) else 0
-        if type(weight) is not int or not 1 <= weight <= 1_000:
-            found.append(f"The weight of {name!r} is a whole number from 1 to 1000.")
-        try:
-            Modifiers.from_json({"arm": {"name": name, "multiplier": arm.get("multiplier")}})
-        except (Malformed, AttributeError) as error:
-            found.append(str(error))
-    return found
-
-
-def arm_of(experiment: Experiment, organization: Organization) -> str:
-    """The arm this organization is in, for as long as the experiment exists."""
-    weights = [arm.get("weight", 1) for arm in experiment.arms]
-    digest = hashlib.sha256(f"{experiment.storefront_id}:{experiment.name}:{organization.public_id}".encode()).digest()
-    place = int.from_bytes(digest[:8], "big") % sum(weights)
-    for arm, weight in zip(experiment.arms, weights, strict=True):
-        if place < weight:
-            return str(arm["name"])
-        place -= weight
-    raise AssertionError("weights add up to their sum")
-
-
-def modifiers_json(organization: Organization, *, at: datetime) -> dict[str, Any]:
-    """The modifier that the experiment running now puts on this organization's prices; empty without one."""
-    running = Experiment.objects.filter(
-        storefront_id=organization.storefront_id, starts_at__lte=at, ends_at__gt=at, stopped_at__isnull=True
-    ).first()
-    if running is None:
-        return {}
-    name = arm_of(running, organization)
-    arm = next(arm for arm in running.arms if arm["name"] == name)
-    return {"arm": {"name": f"{running.name}.{name}"[:60], "multiplier": str(arm["multiplier"])}}
 
 
 def results(experiment: Experiment, *, now: datetime) -> list[Arm]:
@@ -145,10 +100,7 @@ def stop_if_due(experiment: Experiment, *, now: datetime) -> bool:
         if arm.interval_percent and arm.interval_percent[1] < experiment.stop_below_percent:
             low, high = arm.interval_percent
             reason = f"{arm.name} earns {low:.0f} to {high:.0f} per cent against the control."
-    if reason:
-        experiment.stopped_at, experiment.stop_reason = now, reason[:200]
-        experiment.save(update_fields=["stopped_at", "stop_reason"])
-    return bool(reason)
+    return bool(reason) and experiments.stop(experiment, reason=reason, source=trail.SYSTEM, now=now)
 
 
 def _difference(arm: Sequence[float], control: Sequence[float]) -> float | None:

@@ -8,7 +8,7 @@ from django.conf import settings
 from django.utils import timezone
 
 from analytics import alarms, archive, experiments, rollups
-from analytics.models import Experiment
+from billing.models import Experiment
 from plumbing import locks
 
 LEASE_S = 600.0

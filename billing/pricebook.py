@@ -6,7 +6,7 @@ with every reason at once; what has no price is ``Unpriced``, never free.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from decimal import Decimal
 from fractions import Fraction
@@ -18,6 +18,7 @@ from django.db.models import Max, QuerySet
 from accounts import trail
 from accounts.models import Organization, Storefront
 from accounts.signals import access_changed
+from billing import arms, wallets
 from billing.models.plans import CostCardVersion, PlanVersion, PriceGroup, PriceTerms
 from billing.money import exact_text
 from billing.pricing import (
@@ -173,8 +174,33 @@ def cards_in_force(*, at: datetime) -> list[Card]:
     return [Card.from_json(version.body) for version in newest.values()]
 
 
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """By what one customer is charged, for as long as the wallet's epoch stands."""
+
+    plan: str
+    modifiers: Modifiers
+    draws: tuple[arms.Draw, ...] = ()
+
+    def draw_at(self, moment: datetime) -> arms.Draw | None:
+        """What the experiment that runs at a moment holds for this customer."""
+        return next((draw for draw in self.draws if draw.holds(moment)), None)
+
+    def at(self, moment: datetime) -> Modifiers:
+        """The multipliers at a moment, with the arm of an experiment that runs then."""
+        draw = self.draw_at(moment)
+        if draw is None:
+            return self.modifiers
+        return replace(self.modifiers, arm_name=draw.name, arm_multiplier=draw.multiplier)
+
+
+def standing_of(organization: Organization) -> Standing:
+    """All that makes one customer's prices besides the price list."""
+    return Standing(*terms_of(organization), arms.draws_of(organization))
+
+
 def terms_of(organization: Organization) -> tuple[str, Modifiers]:
-    """The plan's name and the multipliers that apply to one customer."""
+    """The plan's name and the multipliers that apply to one customer, experiments left aside."""
     rows = PriceTerms.objects.filter(storefront=organization.storefront_id).select_related("group")
     own = rows.filter(organization=organization).first()
     terms = own or rows.filter(organization__isnull=True).first()
@@ -197,14 +223,14 @@ def public_terms(storefront: Storefront) -> tuple[str, Modifiers]:
 
 def pin(organization: Organization, *, provider: str, model: str, sold_as: str | None = None, at: datetime) -> Pinned:
     """Everything that prices a call of this customer on this provider's model at this moment."""
-    plan_name, modifiers = terms_of(organization)
-    plan_version = plan_in_force(organization.storefront, plan_name, at=at)
+    standing = standing_of(organization)
+    plan_version = plan_in_force(organization.storefront, standing.plan, at=at)
     card_version = card_in_force(provider, model, at=at)
     plan = Plan.from_json(plan_version.body)
     card = Card.from_json(card_version.body) if card_version else None
     known = cards_in_force(at=at) if card is None and plan.on_unknown_model == "highest_known" else []
     rates = Rates.of(plan=plan, card=card, model=sold_as or model, known_cards=known)
-    return Pinned(rates, modifiers, plan_version, card_version)
+    return Pinned(rates, standing.at(at), plan_version, card_version)
 
 
 @transaction.atomic
@@ -236,7 +262,9 @@ def set_terms(
     terms.full_clean()
     after = {"plan": plan_name, "multiplier": str(multiplier), "group": str(group or "")}
     trail.record("price_terms.changed", source=source, target=terms, before=told, after=after)
-    if organization is not None:
+    if organization is None:
+        wallets.bump_all(storefront)
+    else:
         access_changed.send(sender=PriceTerms, organization=organization)
     return terms
 

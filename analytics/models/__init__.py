@@ -1,6 +1,6 @@
 """The rows of analytics: sums of calls, and what an operator decided or must look at."""
 
-from analytics.models.desk import Alarm, BillLine, ChannelSpend, ClosedMonth, Experiment
+from analytics.models.desk import Alarm, BillLine, ChannelSpend, ClosedMonth
 from analytics.models.rollups import (
     ArchivedMonth,
     CacheSaving,
@@ -23,7 +23,6 @@ __all__ = [
     "CountryDay",
     "CustomerDay",
     "CustomerQuarter",
-    "Experiment",
     "RollupMark",
     "ShopDay",
     "ShopQuarter",

@@ -1,4 +1,4 @@
-"""What an operator decided, brought or must look at: experiments, bills, alarms, closed months.
+"""What an operator decided, brought or must look at: bills, alarms, closed months.
 
 Money is nano-USD.
 """
@@ -6,7 +6,7 @@ Money is nano-USD.
 from typing import ClassVar
 
 from django.db import models
-from django.db.models import F, Q
+from django.db.models import Q
 
 
 class Alarm(models.Model):
@@ -33,30 +33,6 @@ class Alarm(models.Model):
 
     def __str__(self) -> str:
         return f"{self.kind}: {self.subject}"
-
-
-class Experiment(models.Model):
-    """Prices tried on some customers: arms by organization, and when to stop."""
-
-    storefront = models.ForeignKey("accounts.Storefront", on_delete=models.PROTECT, related_name="experiments")
-    name = models.SlugField(max_length=40)
-    arms = models.JSONField()  # [{"name": "control", "multiplier": "1", "weight": 1}, ...]; the first is the control
-    starts_at = models.DateTimeField()
-    ends_at = models.DateTimeField()
-    # The control is everybody who is not asked; a worse arm stops when the interval of its difference is below this.
-    stop_below_percent = models.IntegerField(default=-20)
-    stopped_at = models.DateTimeField(null=True)
-    stop_reason = models.CharField(max_length=200, blank=True)
-
-    class Meta:
-        ordering = ("-starts_at",)
-        constraints: ClassVar = [
-            models.UniqueConstraint(fields=["storefront", "name"], name="experiment_once"),
-            models.CheckConstraint(condition=Q(ends_at__gt=F("starts_at")), name="experiment_ends_after_it_starts"),
-        ]
-
-    def __str__(self) -> str:
-        return self.name
 
 
 class BillLine(models.Model):

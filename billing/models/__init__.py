@@ -1,5 +1,6 @@
 """The rows of billing, split by story: the ledger and what keeps it honest, prices, money in, gifts."""
 
+from billing.models.experiments import Experiment
 from billing.models.gifts import Adjustment, CodeBatch, CodeUse, RedemptionCode, TrialGrant
 from billing.models.ledger import Account, CapCounter, Hold, HoldLine, ProcessLease, Transfer, Wallet
 from billing.models.payments import (
@@ -27,6 +28,7 @@ __all__ = [
     "CodeBatch",
     "CodeUse",
     "CostCardVersion",
+    "Experiment",
     "Hold",
     "HoldLine",
     "InboxEvent",

@@ -123,7 +123,8 @@ def ceiling(
     bound = rates.bounds[tier]
     is_plain = not (bounds.lines or granted_tokens or bounds.question or bounds.answer) and bounds.service_tier is None
     if is_plain and bound.straight is not None and (rates.card is None or not rates.card.peak):
-        return plain_charge(bound.straight, input_tokens, output_tokens, rates=rates, product=modifiers.product)
+        product = rates.product_of(modifiers)
+        return plain_charge(bound.straight, input_tokens, output_tokens, rates=rates, product=product)
     usage = bounds.usage(bound, output_tokens)
     paid = _dearest_left(usage, bound, granted_tokens)
     if granted_tokens and paid.is_empty:

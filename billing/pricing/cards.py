@@ -180,6 +180,11 @@ class Card:
         """Return the most any hour of the day multiplies rates by."""
         return max([Fraction(1), *(window.multiplier for window in self.peak)])
 
+    @property
+    def dearest_scale(self) -> Fraction:
+        """Return the most that any service tier and hour together multiply rates by."""
+        return max([Fraction(1), *(multiplier for _, multiplier in self.service_tiers)]) * self.dearest_hour
+
     def _multiplier_at(self, minute: int) -> Fraction:
         window = self._window_covering(minute)
         return Fraction(1) if window is None else window.multiplier

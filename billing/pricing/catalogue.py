@@ -39,8 +39,9 @@ class ListedPrice:
 
 def price_list(*, rates: Rates, modifiers: Modifiers = NO_MODIFIERS) -> tuple[ListedPrice, ...]:
     """List every bucket the card names, tier by tier; a price is None where the plan has none for it."""
+    product = rates.product_of(modifiers)
     tiers = zip((None, *rates.thresholds), rates.tariffs, strict=True)
-    return tuple(listed for above, tariff in tiers for listed in _listed(tariff, above, modifiers.product))
+    return tuple(listed for above, tariff in tiers for listed in _listed(tariff, above, product))
 
 
 def _listed(tariff: Tariff, above_tokens: int | None, product: Fraction) -> Iterator[ListedPrice]:

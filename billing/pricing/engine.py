@@ -86,7 +86,7 @@ def priced(
     """
     cost = None if tariff.cost is None else _scaled(tariff.cost, usage.lines, scale)
     numerator, denominator, adjusted = _by_method(rates, tariff, usage.lines, scale, parts)
-    product = circumstances.modifiers.product
+    product = rates.product_of(circumstances.modifiers)
     price = (numerator * product.numerator, denominator * product.denominator)
     minimum = _minimum(rates, cost, is_empty=usage.is_empty) if circumstances.with_minimum else NO_MINIMUM
     minimum_applied = price[0] * minimum[1] < minimum[0] * price[1]

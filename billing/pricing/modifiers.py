@@ -1,7 +1,8 @@
 """Modifiers: what a customer, a coupon or an experiment multiplies the price by.
 
 They are exact products, so their order never matters, and they come before the guards: no coupon reaches below the
-minimum charge.
+minimum charge. An arm of an experiment that would sell a model below what the plan itself may is left out for that
+model, which ``Rates.product_of`` decides.
 """
 
 from dataclasses import dataclass, field
@@ -24,11 +25,13 @@ class Modifiers:
     arm_name: str | None = None
     arm_multiplier: Fraction = ONE
     product: Fraction = field(init=False, compare=False, repr=False)
+    product_without_arm: Fraction = field(init=False, compare=False, repr=False)
 
     def __post_init__(self) -> None:
         """Multiply once, so that pricing need not."""
-        product = self.group_multiplier * self.organization_multiplier * (1 - self.coupon) * self.arm_multiplier
-        object.__setattr__(self, "product", product)
+        without_arm = self.group_multiplier * self.organization_multiplier * (1 - self.coupon)
+        object.__setattr__(self, "product_without_arm", without_arm)
+        object.__setattr__(self, "product", without_arm * self.arm_multiplier)
 
     @classmethod
     def from_json(cls, source: object) -> "Modifiers":

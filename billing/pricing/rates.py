@@ -12,6 +12,7 @@ from math import lcm
 
 from billing.money import NANO_PER_USD
 from billing.pricing.cards import MILLION, Card, RateList, Unpriced, find
+from billing.pricing.modifiers import Modifiers
 from billing.pricing.plans import Plan
 from billing.pricing.reading import Fields, Malformed
 from billing.pricing.unknown import dearest_card
@@ -19,6 +20,7 @@ from billing.pricing.usage import ALL_BUCKETS, DIRECTIONS, TEXT_ANSWER, Bucket, 
 
 Prices = Mapping[Bucket, Fraction]
 
+NEVER_REACHED = Fraction(10**18)  # more than all modifiers together can multiply by
 TOKEN_BUCKETS = frozenset(bucket for bucket in ALL_BUCKETS if bucket.unit == "token")
 
 
@@ -142,7 +144,8 @@ class Rates:
     """One plan and one card, prepared for one model.
 
     `tariffs` and `bounds` run from the base up through the context tiers; `thresholds` says above how many tokens
-    each next one begins. `record` is what these rates were made of, ready for snapshots.
+    each next one begins. `record` is what these rates were made of, ready for snapshots. `least_product` is what
+    modifiers must come to for nothing to sell below cost or the plan's margin floor; None where nothing asks for that.
     """
 
     plan: Plan
@@ -153,6 +156,7 @@ class Rates:
     thresholds: tuple[int, ...]
     tariffs: tuple[Tariff, ...]
     bounds: tuple[Bound, ...]
+    least_product: Fraction | None
     record: Mapping[str, object] = field(compare=False, repr=False)
 
     @classmethod
@@ -171,6 +175,7 @@ class Rates:
         costs: list[Prices] = [] if used is None else [*used.nano_tables()]
         known: list[Prices | None] = [*costs] or [None]
         reach = range(1, len(costs) + 1)
+        tariffs = tuple(_tariff(terms, cost, terms.own_prices) for cost in known)
         return cls(
             plan=plan,
             model=model,
@@ -178,8 +183,9 @@ class Rates:
             known_cards=() if used is card else tuple(known_cards),
             terms=terms,
             thresholds=() if used is None else tuple(tier.above_tokens for tier in used.context_tiers),
-            tariffs=tuple(_tariff(terms, cost, terms.own_prices) for cost in known),
+            tariffs=tariffs,
             bounds=tuple(_bound(terms, costs[:count]) for count in reach) or (_bound(terms, []),),
+            least_product=None if terms.allow_loss else _least_product(plan, terms, used, tariffs),
             record=_record(plan, model, card, () if used is card else known_cards),
         )
 
@@ -200,6 +206,39 @@ class Rates:
     def follows_cost(self) -> bool:
         """Say whether service tier and hour, which multiply the cost, multiply the price as well."""
         return self.card is not None and self.terms.own_prices is None
+
+    def product_of(self, modifiers: Modifiers) -> Fraction:
+        """Return what modifiers multiply these prices by; an arm that would sell at a loss is left out."""
+        least = self.least_product
+        if modifiers.arm_multiplier >= 1 or least is None or modifiers.product >= least:
+            return modifiers.product
+        return modifiers.product_without_arm
+
+
+def _least_product(plan: Plan, terms: Terms, card: Card | None, tariffs: Sequence[Tariff]) -> Fraction | None:
+    """Return the largest share of its price that any bucket costs, at the dearest service tier and hour."""
+    if card is None:
+        return None
+    scale = Fraction(1) if terms.own_prices is None else card.dearest_scale
+    kept = 1 - (plan.margin_floor or Fraction(0))
+    least = Fraction(0)
+    for tariff in tariffs:
+        for paid, asked in _pairs(tariff):
+            least = max(least, Fraction(paid * scale, asked * kept) if asked * kept else NEVER_REACHED)
+    return least
+
+
+def _pairs(tariff: Tariff) -> set[tuple[Fraction, Fraction]]:
+    """Return every cost with the price it is sold at, whichever way a bucket finds each of the two."""
+    costs, prices = tariff.cost, tariff.price
+    if costs is None:
+        return set()
+    found = {(find(costs.numerators, bucket), find(prices.numerators, bucket)) for bucket in ALL_BUCKETS}
+    return {
+        (Fraction(cost, costs.denominator), Fraction(price, prices.denominator))
+        for cost, price in found
+        if cost and price is not None
+    }
 
 
 def _record(plan: Plan, model: str, card: Card | None, known_cards: Sequence[Card]) -> Mapping[str, object]:

@@ -70,7 +70,7 @@ def _price_steps(made: Charge) -> Iterator[Step]:
             yield Step(f"Price of {line.bucket}", f"{line.quantity:,} x {rate}", amount)
         else:
             yield from _adjusted_steps(made, tariff.ratios, line, adjusted, scale)
-    product = made.circumstances.modifiers.product
+    product = made.rates.product_of(made.circumstances.modifiers)
     if product:
         yield Step("Price", "by the plan", _usd(Fraction(*made.price) * Fraction(1, product)))
 
@@ -88,11 +88,14 @@ def _modifier_steps(made: Charge) -> Iterator[Step]:
     written = modifiers.to_json()
     if not written:
         return
+    arm = f"arm {modifiers.arm_name}: x {exact_text(modifiers.arm_multiplier)}"
+    if made.rates.product_of(modifiers) != modifiers.product:
+        arm = f"arm {modifiers.arm_name}: not for this model"
     names = {
         "group_multiplier": ("Group", f"x {written.get('group_multiplier')}"),
         "organization_multiplier": ("Organization", f"x {written.get('organization_multiplier')}"),
         "coupon_percent": ("Coupon", f"less {written.get('coupon_percent')} %"),
-        "arm": ("Experiment", f"arm {modifiers.arm_name}: x {exact_text(modifiers.arm_multiplier)}"),
+        "arm": ("Experiment", arm),
     }
     yield from (Step(*names[name]) for name in written)
     yield Step("Price", "after modifiers", _usd(Fraction(*made.price)))

@@ -43,7 +43,7 @@ def plan_problems(
         rates = Rates.of(plan=plan, card=card, model=model)
     except Unpriced as reason:
         return (Problem("unpriced", model or card.model, str(reason)),)
-    scale = Fraction(1) if rates.follows_cost else _dearest_scale(card)
+    scale = Fraction(1) if rates.follows_cost else card.dearest_scale
     listed = price_list(rates=rates, modifiers=modifiers)
     return tuple(problem for price in listed for problem in _line_problems(rates, price, scale))
 
@@ -68,8 +68,3 @@ def _line_problems(rates: Rates, listed: ListedPrice, scale: Fraction) -> Iterat
             f"Keeps less of ${exact_text(price)} per {per} than the margin floor asks; the cost is ${exact_text(cost)}."
         )
         yield Problem("below_margin_floor", place, sentence)
-
-
-def _dearest_scale(card: Card) -> Fraction:
-    service = max([Fraction(1), *(multiplier for _, multiplier in card.service_tiers)])
-    return service * card.dearest_hour

@@ -16,9 +16,10 @@ from accounts import trail
 from accounts.operators import scope_for
 from analytics import experiments as experiment_room
 from analytics import forecasts, reports
-from analytics.models import Experiment
 from analytics.reports import Figures, Scope
+from billing import experiments as trials
 from billing import money
+from billing.models import Experiment
 from desk import tables, words
 from desk.lens import shop_of
 from desk.pages.base import exported, show
@@ -108,10 +109,7 @@ def stop(request: HttpRequest, pk: int) -> HttpResponse:
     one = get_object_or_404(scope_for(request).visible(Experiment.objects.all(), "storefront"), pk=pk)
     if not scope_for(request).may_change(one.storefront):
         raise Http404
-    if one.stopped_at is None:
-        one.stopped_at, one.stop_reason = timezone.now(), "Stopped by an operator."
-        one.save(update_fields=["stopped_at", "stop_reason"])
-        trail.record("experiment.stopped", source=trail.source_of(request), target=one)
+    trials.stop(one, reason="Stopped by an operator.", source=trail.source_of(request), now=timezone.now())
     messages.success(request, f"{one.name} is stopped.")
     return HttpResponseRedirect(reverse("admin:desk_experiments"))
 

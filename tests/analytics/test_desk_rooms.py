@@ -8,9 +8,9 @@ from django.db import IntegrityError, transaction
 
 from accounts.models import Organization
 from analytics import alarms, experiments, reconciliation, rollups, tasks
-from analytics.models import Alarm, BillLine, Experiment
-from billing.models import AuditCheckpoint
-from billing.pricing import Modifiers
+from analytics.models import Alarm, BillLine
+from billing import arms
+from billing.models import AuditCheckpoint, Experiment
 from gateway.models import Attempt, Call
 from plumbing.models import OutboxMessage
 from tests import factories
@@ -84,24 +84,6 @@ def test_thin_margins_estimates_unknown_costs_and_failing_providers_are_found(hi
 ARMS = [{"name": "control", "multiplier": "1", "weight": 1}, {"name": "dearer", "multiplier": "1.1", "weight": 1}]
 
 
-def test_an_arm_is_drawn_once_for_all_and_reaches_the_price_as_a_modifier(shop, organization):
-    running = Experiment.objects.create(
-        storefront=shop, name="spring", arms=ARMS, starts_at=NOW, ends_at=NOW + timedelta(days=30)
-    )
-    assert experiments.arm_of(running, organization) == experiments.arm_of(running, organization)
-    drawn = Counter(
-        experiments.arm_of(running, Organization(storefront=shop, public_id=f"org_{n}")) for n in range(2_000)
-    )
-    assert all(900 < many < 1_100 for many in drawn.values())
-    said = experiments.modifiers_json(organization, at=NOW + timedelta(days=1))
-    assert Modifiers.from_json(said).arm_name.startswith("spring.")
-    assert experiments.modifiers_json(organization, at=NOW - timedelta(seconds=1)) == {}
-    assert experiments.problems(ARMS) == []
-    assert experiments.problems([ARMS[0]])
-    assert experiments.problems([ARMS[0], ARMS[0]])
-    assert experiments.problems([ARMS[0], {"name": "x", "multiplier": "-1"}])
-
-
 def test_an_interval_holds_the_truth_about_as_often_as_it_says():
     import random
 
@@ -127,7 +109,7 @@ def test_results_compare_organizations_and_an_experiment_stops_when_it_goes_badl
     made = [factories.make_organization(storefront=shop, name=f"O{n}") for n in range(60)]
     Organization.objects.update(created_at=NOW - timedelta(days=9))
     for one in made:
-        loyal = experiments.arm_of(running, one) == "control"
+        loyal = arms.arm_of(running, one) == "control"
         history.calls([NOW - timedelta(hours=n + 1) for n in range(6 if loyal else 1)], organization=one)
     rollups.roll(since=NOW - timedelta(days=6), until=NOW)
     control, dearer = experiments.results(running, now=NOW)
@@ -137,7 +119,7 @@ def test_results_compare_organizations_and_an_experiment_stops_when_it_goes_badl
     assert experiments.stop_if_due(running, now=NOW)
     assert "against the control" in running.stop_reason
     assert not experiments.stop_if_due(running, now=NOW)
-    assert experiments.modifiers_json(made[0], at=NOW) == {}
+    assert arms.draws_of(made[0]) == ()
 
 
 # --- Bills ------------------------------------------------------------------------------------------------------------

@@ -9,8 +9,9 @@ small on purpose, and must never import anything from `billing`. `answer(vector)
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime, time
+from itertools import product
 from math import gcd
 from typing import Any, NamedTuple
 
@@ -325,6 +326,39 @@ def modified(price: Ratio, modifiers: Row) -> Ratio:
     return price.times(left).times(exact(arm))
 
 
+def without_a_losing_arm(plan: Row, vector: Row) -> Row:
+    """The modifiers that count: a cheaper arm is nobody's where anything of the model would sell at a loss by it."""
+    modifiers = vector.get("modifiers", {})
+    arm = exact(modifiers.get("arm", {}).get("multiplier", "1"))
+    if not arm.below(ONE) or plan.get("allow_loss") or not vector.get("card"):
+        return modifiers
+    floor = exact(plan.get("margin_floor", "0"))
+    kept = ONE.plus(Ratio(-floor.top, floor.bottom))
+    for cost, price in unit_costs_and_prices(plan, vector["card"]):
+        if modified(price, modifiers).times(kept).below(cost):
+            return {name: value for name, value in modifiers.items() if name != "arm"}
+    return modifiers
+
+
+def unit_costs_and_prices(plan: Row, card: Row) -> Iterator[tuple[Ratio, Ratio]]:
+    """What one unit of anything may cost us at the worst, in every tier, and what the plan asks for it."""
+    own = plan["method"] in {"flat_token", "unit_price", "fixed_list"}
+    hours = [exact(window["multiplier"]) for window in card.get("peak", ())]
+    services = [exact(multiplier) for multiplier in card.get("service_tiers", {}).values()]
+    scale = largest([ONE, *hours]).times(largest([ONE, *services])) if own else ONE
+    for book in card_books(card, 10**15):
+        rows = [*book, *map(key_of, plan.get("units", ())), *map(key_of, plan.get("list", {}).get(plan["model"], ()))]
+        modalities, caches, units = ({key[place] for key in rows} for place in (1, 2, 3))
+        for key in product(("input", "output"), modalities | {"text", "reasoning"}, caches | {"none"}, units):
+            line = Line(*key, quantity=1)
+            try:
+                cost = find(book, line)
+                price = METHODS[plan["method"]](plan, [line], [cost], find).price if own else None
+            except Unpriced:
+                continue
+            yield cost.times(scale), cost.times(multiplier_of(plan)) if price is None else price
+
+
 def minimum_applies(plan: Row, lines: Sequence[Line], cost: Ratio | None) -> bool:
     if plan.get("billable"):
         return True
@@ -334,7 +368,7 @@ def minimum_applies(plan: Row, lines: Sequence[Line], cost: Ratio | None) -> boo
 
 
 def charge_nano(plan: Row, vector: Row, lines: Sequence[Line], cost: Ratio | None, price: Ratio) -> int:
-    price = modified(price, vector.get("modifiers", {}))
+    price = modified(price, without_a_losing_arm(plan, vector))
     if minimum_applies(plan, lines, cost):
         price = largest([price, exact(plan.get("min_charge", "0"))])
     quantum = plan.get("rounding", {}).get("quantum_nano", 1)

@@ -237,7 +237,7 @@ def test_the_steps_add_up_to_the_charge(request: dict[str, Any]) -> None:
     prices = [step.usd for step in steps if step.label.startswith("Price of ")]
     total = next(step.usd for step in steps if step.label == "Cost")
     assert sum((Fraction(usd or 0) for usd in costs), Fraction(0)) == Fraction(total or 0)
-    product = made.circumstances.modifiers.product
+    product = made.rates.product_of(made.circumstances.modifiers)
     assert sum((Fraction(usd or 0) for usd in prices), Fraction(0)) * product * 10**9 == Fraction(*made.price)
     assert Fraction(steps[-1].usd or next(s.usd for s in steps if s.label == "Charge") or 0) * 10**9 == made.charge_nano
     public = " ".join(f"{step.label} {step.detail}" for step in steps if not step.private)
@@ -265,5 +265,5 @@ def test_a_plain_ceiling_is_what_the_whole_engine_makes_of_two_lines(
         tier=0,
         scale=engine.ONE,
     )
-    product = circumstances.modifiers.product
+    product = rates.product_of(circumstances.modifiers)
     assert engine.plain_charge(straight, question, answer, rates=rates, product=product) == whole.charge_nano

@@ -8,8 +8,8 @@ from django.utils import timezone
 from accounts import trail
 from accounts.models import Organization, User
 from analytics import rollups
-from analytics.models import Experiment
 from billing import pricebook, wallets
+from billing.models import Experiment
 from billing.models.ledger import Kind
 from desk import drafts
 from tests.analytics.history import RATES, History
