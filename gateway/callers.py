@@ -7,7 +7,7 @@ read first and everything else after it, so a change in between can only make a 
 
 from collections import OrderedDict
 from collections.abc import Collection, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 
 from asgiref.sync import sync_to_async
@@ -51,6 +51,7 @@ class Caller:
     epoch: int
     plan: str
     modifiers: Modifiers
+    standing: pricebook.Standing
     caps: tuple[Cap, ...] = ()
     scopes: tuple[Scope, ...] = ()
     allowed_models: tuple[str, ...] = ()
@@ -58,6 +59,13 @@ class Caller:
     expires_at: datetime | None = None
     plays: bool = False  # its credit was bought in the payment sandbox
     keeps_content: bool = False
+
+    def at(self, moment: datetime) -> "Caller":
+        """The same caller by the prices of this moment: an experiment may have begun or ended since it was read."""
+        draw = self.standing.draw_at(moment)
+        if (draw and draw.name) == self.modifiers.arm_name:
+            return self
+        return replace(self, modifiers=self.standing.at(moment))
 
 
 class Callers:
@@ -76,6 +84,10 @@ class Callers:
                 raise KeyRefused(MISTYPED)
             caller = await sync_to_async(_load, thread_sensitive=False)(secret, now)
             self._remember(name, caller)
+        current = caller.at(now)
+        if current is not caller:
+            self._remember(name, current)
+        caller = current
         _check(caller, storefront=storefront, ip_address=ip_address, now=now)
         self.uses.note(caller.key, ip_address=ip_address, now=now)
         return caller
@@ -110,7 +122,7 @@ def admitted(visitor: Visitor, *, now: datetime) -> Caller:
         raise KeyRefused(MISTYPED)
     caller = load(visitor.secret, now=now)
     _check(caller, storefront=visitor.storefront, ip_address=visitor.ip_address, now=now)
-    return caller
+    return caller.at(now)
 
 
 def _check(caller: Caller, *, storefront: int, ip_address: str, now: datetime) -> None:
@@ -151,7 +163,7 @@ def still_allowed(key_ids: Collection[int], *, now: datetime) -> dict[int, bool]
 
 def _caller(key: ApiKey, organization: Organization, epoch: int) -> Caller:
     member = Membership.objects.of(organization).filter(user=key.created_by_id).first()
-    plan, modifiers = pricebook.terms_of(organization)
+    standing = pricebook.standing_of(organization)
     bounds: list[tuple[str, int, SpendCaps]] = [("key", key.pk, key), ("organization", organization.pk, organization)]
     if member is not None:
         bounds.append(("member", member.pk, member))
@@ -164,8 +176,9 @@ def _caller(key: ApiKey, organization: Organization, epoch: int) -> Caller:
         storefront=organization.storefront_id,
         user=key.created_by_id,
         epoch=epoch,
-        plan=plan,
-        modifiers=modifiers,
+        plan=standing.plan,
+        modifiers=standing.modifiers,
+        standing=standing,
         caps=tuple(cap for scope in bounds for cap in _caps(*scope)),
         scopes=tuple(scope for scope in (_scope(name, row) for name, row in limits) if not scope.is_open),
         allowed_models=tuple(key.allowed_models),
