@@ -69,7 +69,6 @@ def begin(
     stop_below_percent: int,
     source: trail.Source,
     now: datetime,
-    reason: str = "",
 ) -> Experiment:
     """Try prices from a moment on; every customer of the shop is in one arm, the first being the control."""
     shop = Storefront.objects.select_for_update().get(pk=storefront.pk)
@@ -103,7 +102,7 @@ def begin(
         raise ExperimentRefused(message) from error
     wallets.bump_all(shop)
     after = {"arms": arms, "starts_at": starts_at, "ends_at": ends_at}
-    trail.record("experiment.begun", source=source, target=row, storefront=shop, after=after, reason=reason)
+    trail.record("experiment.begun", source=source, target=row, storefront=shop, after=after)
     return row
 
 

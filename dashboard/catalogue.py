@@ -108,10 +108,12 @@ class Buyer:
     modifiers: Modifiers
 
     @classmethod
-    def of(cls, storefront: Storefront, organization: Organization | None = None) -> "Buyer":
-        """Read the terms."""
-        terms = pricebook.terms_of(organization) if organization else pricebook.public_terms(storefront)
-        return cls(storefront, *terms)
+    def of(cls, storefront: Storefront, organization: Organization | None = None, *, now: datetime) -> "Buyer":
+        """Read the terms of this moment, the arm of an experiment among them."""
+        if organization is None:
+            return cls(storefront, *pricebook.public_terms(storefront))
+        standing = pricebook.standing_of(organization)
+        return cls(storefront, standing.plan, standing.at(now))
 
 
 def listings(buyer: Buyer, *, now: datetime, slug: str | None = None) -> list[Listing]:
@@ -130,32 +132,32 @@ def _listing(
 ) -> Listing:
     offer = picture.offer(offer.slug, storefront=buyer.storefront.pk, plan=buyer.plan)  # by the routes with a price
     priced = picture.price(offer, offer.servings[0], storefront=buyer.storefront.pk, plan=buyer.plan)
-    table = priced.rates.tariffs[0].price
+    table, product = priced.rates.tariffs[0].price, priced.rates.product_of(buyer.modifiers)
     return Listing(
         offer=offer,
         row=rows[offer.slug],
-        input=_per_million(table, INPUT, buyer.modifiers),
-        cached=_per_million(table, CACHED, buyer.modifiers),
-        output=_per_million(table, OUTPUT, buyer.modifiers),
+        input=_per_million(table, INPUT, product),
+        cached=_per_million(table, CACHED, product),
+        output=_per_million(table, OUTPUT, product),
         tiers=tiers(priced.rates, buyer.modifiers),
         pulse=pulses.get(offer.served_as or offer.slug, Pulse()),
         priced=priced,
     )
 
 
-def _per_million(table: Table, bucket: Bucket, modifiers: Modifiers) -> Fraction | None:
+def _per_million(table: Table, bucket: Bucket, product: Fraction) -> Fraction | None:
     numerator = find(table.numerators, bucket)
-    return None if numerator is None else Fraction(numerator * MILLION, table.denominator) * modifiers.product
+    return None if numerator is None else Fraction(numerator * MILLION, table.denominator) * product
 
 
 def tiers(rates: Rates, modifiers: Modifiers) -> tuple[Tier, ...]:
     """Every price of a model by context tier."""
-    found = []
+    found, product = [], rates.product_of(modifiers)
     for above, tariff in zip((0, *rates.thresholds), rates.tariffs, strict=True):
         lines = []
         for bucket, numerator in sorted(tariff.price.numerators.items()):
             many = MILLION if bucket.unit in PER_MILLION else 1
-            nano = Fraction(numerator * many, tariff.price.denominator) * modifiers.product
+            nano = Fraction(numerator * many, tariff.price.denominator) * product
             unit = f"1M {bucket.unit}s" if many == MILLION else bucket.unit
             lines.append((words(bucket), nano, unit))
         found.append(Tier(above, tuple(lines)))
@@ -309,8 +311,8 @@ def history(buyer: Buyer, offer: Offer, *, now: datetime) -> list[Change]:
         rates = _rates_at(plans, cards, offer, moment)
         if rates is None:
             continue
-        table = rates.tariffs[0].price
-        prices = tuple(_per_million(table, bucket, buyer.modifiers) for bucket in (INPUT, CACHED, OUTPUT))
+        table, product = rates.tariffs[0].price, rates.product_of(buyer.modifiers)
+        prices = tuple(_per_million(table, bucket, product) for bucket in (INPUT, CACHED, OUTPUT))
         if not changes or prices != (changes[-1].input, changes[-1].cached, changes[-1].output):
             changes.append(Change(moment, *prices))
     return changes[::-1]

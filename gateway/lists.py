@@ -29,12 +29,12 @@ LONGEST_PAGE = 1000
 
 def pricing(priced: Priced, modifiers: Modifiers) -> Json:
     """What this caller pays, as exact decimals; what cannot happen with a model is not named."""
-    table = priced.rates.tariffs[0].price
+    table, product = priced.rates.tariffs[0].price, priced.rates.product_of(modifiers)
     prices: Json = {}
     for name, (bucket, quantity) in SHOWN.items():
         numerator = find(table.numerators, bucket)
         if numerator is not None:
-            nano = Fraction(numerator * quantity, table.denominator) * modifiers.product
+            nano = Fraction(numerator * quantity, table.denominator) * product
             prices[name] = exact_text(nano / NANO_PER_USD)
     return prices
 

@@ -50,7 +50,7 @@ class NeedForm(forms.Form):
 
 def _catalogue(request: TenantRequest, organization: Organization | None, template: str) -> HttpResponse:
     now = timezone.now()
-    buyer = Buyer.of(request.storefront, organization)
+    buyer = Buyer.of(request.storefront, organization, now=now)
     found = catalogue.listings(buyer, now=now)
     form = NeedForm(request.GET, found)
     need = form.need
@@ -67,7 +67,7 @@ def _catalogue(request: TenantRequest, organization: Organization | None, templa
 
 def _model(request: TenantRequest, organization: Organization | None, model_id: str, template: str) -> HttpResponse:
     now = timezone.now()
-    buyer = Buyer.of(request.storefront, organization)
+    buyer = Buyer.of(request.storefront, organization, now=now)
     found = catalogue.listings(buyer, now=now, slug=model_id)
     if not found:
         raise Http404
@@ -111,7 +111,7 @@ def model(request: TenantRequest, organization_slug: str, model_id: str) -> Http
 def status(request: TenantRequest) -> HttpResponse:
     """How each model did in the last ninety days."""
     now = timezone.now()
-    sold = catalogue.listings(Buyer.of(request.storefront), now=now)
+    sold = catalogue.listings(Buyer.of(request.storefront, now=now), now=now)
     names = list(dict.fromkeys(one.offer.served_as or one.slug for one in sold))
     lines = uptime.lines(request.storefront, names, now=now)
     context = {"lines": lines, "overall": uptime.overall(lines), "now": now, "days": uptime.DAYS}
