@@ -9,7 +9,7 @@ organization muted. Days and caps are in UTC, as the ledger counts them.
     unusual_spend    a key's day is ten times its norm: the mean of its active days of two weeks, three of them at least
     recharge_failed  the standing order is paused, and why
     key_leaked       a key was found in public and revoked
-    price_change     a version of the plan begins within thirty days
+    price_change     a version of the plan begins within thirty days, or a model they use becomes dearer
 """
 
 from collections.abc import Iterator
@@ -20,7 +20,6 @@ from typing import Any
 from django.conf import settings
 from django.db import IntegrityError, transaction
 from django.db.models import Count, Q, Sum
-from django.utils import dateformat
 
 from accounts import access, keys, letters, trail
 from accounts.models import ApiKey, AuditEvent, Membership, Organization, User
@@ -28,8 +27,7 @@ from accounts.models.bounds import SpendCaps
 from analytics.models import CustomerDay, CustomerQuarter
 from billing import money
 from billing.models import AutoRecharge
-from billing.models.plans import PlanVersion, PriceTerms
-from dashboard import spending
+from dashboard import coming_prices, spending
 from dashboard.models import Alert, AlertKind, AlertSettings, OnUnusual
 from gateway import figures
 from plumbing import notices, outbound
@@ -40,7 +38,6 @@ TIMES_THE_NORM = 10
 NORM_DAYS = 14
 FEWEST_DAYS = 3
 LEAST_UNUSUAL_NANO = 1_000_000_000  # below a dollar a day nobody is woken
-AHEAD = timedelta(days=30)
 REMEMBERED = timedelta(days=7)
 LEAKED = "found in public:"
 TOLD_BY_OTHERS = (AlertKind.LEAKED, AlertKind.RECHARGE)  # their own letters went out already
@@ -213,19 +210,8 @@ def _recharge(organization: Organization) -> Iterator[Finding]:
 
 
 def _prices(organization: Organization, now: datetime) -> Iterator[Finding]:
-    terms = PriceTerms.objects.filter(storefront_id=organization.storefront_id)
-    own = terms.filter(organization=organization).first() or terms.filter(organization__isnull=True).first()
-    if own is None:
-        return
-    ahead = PlanVersion.objects.filter(
-        storefront_id=organization.storefront_id,
-        name=own.plan_name,
-        effective_from__gt=now,
-        effective_from__lte=now + AHEAD,
-    )
-    for version in ahead:
-        day = dateformat.format(version.effective_from.astimezone(UTC), "j F Y, H:i")
-        yield Finding(AlertKind.PRICES, f"plan:{version.pk}", f"New prices begin on {day} UTC.")
+    for coming in coming_prices.of(organization, now=now):
+        yield Finding(AlertKind.PRICES, coming.occasion, coming.sentence(now=now))
 
 
 def _end_over(organization: Organization, wishes: AlertSettings, now: datetime) -> None:

@@ -5,15 +5,18 @@ from typing import Any
 
 import structlog
 from celery import shared_task
+from django.db.models import Q, QuerySet
 from django.utils import timezone
 
 from accounts.models import AuditEvent, Organization
 from analytics import reports
-from analytics.models import CustomerQuarter
+from analytics.models import CustomerDay, CustomerQuarter
+from billing import pricebook
 from billing.models import AutoRecharge
-from billing.models.plans import PlanVersion
-from dashboard import alerts
-from dashboard.models import Alert, AlertKind
+from billing.models.plans import PlanVersion, PriceTerms
+from dashboard import alerts, coming_prices
+from dashboard.models import Alert, AlertKind, AlertSettings
+from gateway.models import Route
 from plumbing import locks
 
 log = structlog.get_logger(__name__)
@@ -54,11 +57,30 @@ def _worth_a_look(now: datetime) -> set[int]:
         *warned.order_by().values_list("organization_id", flat=True).distinct(),
         *leaked.order_by().values_list("organization_id", flat=True).distinct(),
     }
-    ahead = PlanVersion.objects.filter(effective_from__gt=now, effective_from__lte=now + alerts.AHEAD)
-    for version in ahead:
-        told = Alert.unscoped.filter(kind=AlertKind.PRICES, occasion=f"plan:{version.pk}")
-        waiting = Organization.objects.filter(storefront_id=version.storefront_id).exclude(
-            pk__in=told.values("organization_id")
-        )
-        found.update(waiting.values_list("pk", flat=True)[:MOST_OF_PRICES])
+    for version in coming_prices.plans_coming(now=now):
+        found.update(_to_be_told(f"plan:{version.pk}", _who_pay_by(version))[:MOST_OF_PRICES])
+    since = (now - coming_prices.USED).date()
+    for card in coming_prices.cards_coming(now=now):
+        routes = Route.objects.filter(provider__slug=card.provider, upstream_model=card.model)
+        used = CustomerDay.unscoped.filter(day__gte=since, model__in=routes.values("model__slug"))
+        users = Organization.objects.filter(pk__in=used.values("organization_id"))
+        found.update(_to_be_told(f"card:{card.pk}", users)[:MOST_OF_PRICES])
     return found
+
+
+def _who_pay_by(version: PlanVersion) -> QuerySet[Organization]:
+    """Whose plan it is: their own, or the shop's for whoever has none."""
+    shop = Organization.objects.filter(storefront_id=version.storefront_id, created_at__lt=version.effective_from)
+    default = PriceTerms.objects.filter(storefront_id=version.storefront_id, organization__isnull=True).first()
+    mine = Q(price_terms__plan_name=version.name)
+    if (default.plan_name if default else pricebook.DEFAULT_PLAN) == version.name:
+        mine |= Q(price_terms__isnull=True)
+    return shop.filter(mine)
+
+
+def _to_be_told(occasion: str, who: QuerySet[Organization]) -> QuerySet[Organization, int]:
+    """Those of them who want to hear of prices and have not yet heard of this."""
+    told = Alert.unscoped.filter(kind=AlertKind.PRICES, occasion=occasion)
+    deaf = [row.organization_id for row in AlertSettings.unscoped.exclude(muted=[]) if AlertKind.PRICES in row.muted]
+    waiting = who.exclude(pk__in=told.values("organization_id")).exclude(pk__in=deaf)
+    return waiting.order_by("pk").values_list("pk", flat=True)

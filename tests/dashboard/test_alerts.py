@@ -1,18 +1,22 @@
 """Warnings: each found from rows, told once, over when it is over; a key unlike itself is paused, its owner asked."""
 
 from datetime import UTC, datetime, timedelta
+from decimal import Decimal
 
 import pytest
 from django.urls import reverse
+from django.utils import timezone
 
 from accounts import leaks, trail
+from accounts.models import Organization
 from analytics.models import CustomerDay, CustomerQuarter
 from analytics.models.rollups import Measures
+from billing import pricebook
 from billing.models import AutoRecharge, CapCounter
-from billing.models.plans import PlanVersion, PriceTerms
 from billing.wallets import credit
 from dashboard import alerts, tasks
 from dashboard.models import Alert, AlertKind, OnUnusual
+from gateway import service
 from plumbing import notices
 from plumbing.models import OutboxMessage
 from tests import factories
@@ -24,11 +28,11 @@ DOLLAR = 1_000_000_000
 ZERO = {field.name: 0 for field in Measures._meta.get_fields()}
 
 
-def spent(organization, key, nano, *, day=None):
+def spent(organization, key, nano, *, day=None, model="m"):
     """A rolled-up cell of one key: of a whole day, or of this quarter of an hour."""
     common = ZERO | {
         "storefront": organization.storefront, "organization": organization, "user_id": key.created_by_id,
-        "api_key_id": key.pk, "model": "m", "provider": "p", "country": "", "charge_nano": nano, "requests": 1,
+        "api_key_id": key.pk, "model": model, "provider": "p", "country": "", "charge_nano": nano, "requests": 1,
     }  # fmt: skip
     if day is not None:
         return CustomerDay.objects.create(day=day, **common)
@@ -146,16 +150,99 @@ def test_a_recharge_that_failed_stands_on_the_page_until_it_runs_again(organizat
     assert again.pk != alert.pk
 
 
-def test_new_prices_are_told_ahead(organization):
-    shop = organization.storefront
-    PriceTerms.objects.get_or_create(storefront=shop, organization=None, defaults={"plan_name": "standard"})
-    name = PriceTerms.objects.get(storefront=shop, organization=None).plan_name
-    version = PlanVersion.objects.create(
-        storefront=shop, name=name, version=77, body={}, effective_from=NOW + timedelta(days=9)
+def told_as(moment):
+    return f"{moment.day} {moment:%B %Y, %H:%M}"
+
+
+def publish(shop, percent, begins_at):
+    plan = {"method": "cost_plus", "percent": percent}
+    return pricebook.publish_plan(
+        storefront=shop, name="standard", body=plan, effective_from=begins_at, note="test", source=trail.SYSTEM
     )
-    [alert] = alerts.look(organization, now=NOW)
-    assert alert.sentence == "New prices begin on 29 November 2026, 12:00 UTC."
-    assert alert.occasion == f"plan:{version.pk}"
+
+
+def prices_told(organization, now):
+    return [alert.sentence for alert in alerts.look(organization, now=now) if alert.kind == AlertKind.PRICES]
+
+
+def joined(organization, since):
+    Organization.objects.filter(pk=organization.pk).update(created_at=since)
+    organization.refresh_from_db()
+
+
+def test_new_prices_are_told_ahead_with_what_becomes_dearer(catalogue, organization, key):
+    now = timezone.now()
+    joined(organization, now - timedelta(days=40))
+    other = factories.make_organization(storefront=organization.storefront)
+    joined(other, now - timedelta(days=40))
+    spent(organization, key, 5, day=now.date() - timedelta(days=2), model="sandbox-standard")
+    before = pricebook.plan_in_force(organization.storefront, "standard", at=timezone.now())
+    assert before.body["multiplier"] == "1.25"
+    version = publish(organization.storefront, "30", now + timedelta(days=9))
+    [sentence] = prices_told(organization, now)
+    ahead = f"New prices begin on {told_as(now + timedelta(days=9))} UTC."
+    assert sentence == f"{ahead} Of what you use, dearer become: sandbox-standard by up to 4 %."
+    assert mails() >= 1
+    assert prices_told(other, now) == [ahead]
+    assert prices_told(organization, now) == []
+    assert Alert.unscoped.filter(occasion=f"plan:{version.pk}").count() == 2
+    new = factories.make_organization(storefront=organization.storefront)
+    joined(new, now + timedelta(days=9))
+    assert prices_told(new, now) == [], "who came later never knew other prices"
+
+
+def test_prices_that_hold_at_once_are_told_at_once_and_falling_ones_are_not_called_dearer(catalogue, organization, key):
+    now = timezone.now()
+    joined(organization, now - timedelta(days=40))
+    spent(organization, key, 5, day=now.date() - timedelta(days=2), model="sandbox-standard")
+    publish(organization.storefront, "10", now - timedelta(minutes=1))
+    assert prices_told(organization, now) == [f"New prices hold since {told_as(now - timedelta(minutes=1))} UTC."]
+
+
+def test_a_cost_that_will_rise_is_told_to_those_who_use_the_model(catalogue, organization, key):
+    now = timezone.now()
+    other = factories.make_organization(storefront=organization.storefront)
+    spent(organization, key, 5, day=now.date() - timedelta(days=2), model="sandbox-standard")
+    serving = service.picture().offers["sandbox-standard"].servings[0]
+    card = pricebook.card_in_force(serving.provider, serving.upstream_model, at=timezone.now())
+    dearer = [{**rate, "price": str(2 * Decimal(rate["price"]))} for rate in card.body["rates"]]
+    pricebook.publish_card(
+        body={**card.body, "rates": dearer},
+        effective_from=now + timedelta(days=3),
+        note="test",
+        source=trail.SYSTEM,
+    )
+    [sentence] = prices_told(organization, now)
+    assert sentence.endswith("sandbox-standard by up to 100 %.")
+    assert prices_told(other, now) == []
+
+
+def test_the_task_finds_everybody_who_pays_by_the_new_plan_however_many_pay_by_others(
+    catalogue, organization, monkeypatch
+):
+    now = timezone.now()
+    monkeypatch.setattr(tasks, "MOST_OF_PRICES", 2)
+    shop = organization.storefront
+    pricebook.publish_plan(
+        storefront=shop,
+        name="other",
+        body={"method": "cost_plus", "percent": "30"},
+        effective_from=now - timedelta(days=1),
+        note="",
+        source=trail.SYSTEM,
+    )
+    for place in range(3):  # three who are never to be told
+        one = factories.make_organization(storefront=shop)
+        if place:
+            pricebook.set_terms(storefront=shop, organization=one, plan_name="other", at=now, source=trail.SYSTEM)
+        else:
+            alerts.save(one, source=trail.SYSTEM, muted=[AlertKind.PRICES])
+    last = [factories.make_organization(storefront=shop) for _ in range(3)]
+    publish(shop, "30", now + timedelta(days=9))
+    Organization.objects.update(created_at=now - timedelta(days=40))
+    told = sum(tasks.look_for_alerts() for _ in range(3))
+    assert told == 4
+    assert Alert.unscoped.filter(kind=AlertKind.PRICES, organization__in=[organization, *last]).count() == 4
 
 
 def test_what_is_muted_is_neither_told_nor_paused(organization, key):
