@@ -15,7 +15,7 @@ from typing import Any
 
 from django.conf import settings
 from django.db import connection, transaction
-from django.db.models import F
+from django.db.models import Count, F, Max, Min
 
 from accounts import access, opening
 from accounts.models import User
@@ -23,7 +23,7 @@ from analytics import reports
 from analytics.models import Alarm
 from analytics.reports import Figures, Scope
 from analytics.rows import read_moment
-from billing.models import AuditCheckpoint
+from billing.models import AuditCheckpoint, InboxEvent
 from billing.money import dollars
 from gateway.callid import first_id
 from gateway.models import AIModel
@@ -34,6 +34,8 @@ FEW_REQUESTS = 20  # fewer say nothing about a margin
 ESTIMATED_PERCENT = 1
 UNRECOVERED_NANO = 10_000_000  # a cent a day
 OLDEST_S = 300
+SILENCE = timedelta(minutes=30)
+SILENCE_LOOKS_BACK = timedelta(days=1)
 DOWN_MINUTES = 15
 DOWN_ATTEMPTS = 5
 DOWN_SHARE = 0.8
@@ -202,20 +204,47 @@ def _queues(now: datetime) -> Iterator[Trouble]:
         yield Trouble("queue_age", "outbox", f"A message has waited for {state.oldest_age_s / 60:.0f} minutes.")
     if state.parked:
         yield Trouble("parked_messages", "outbox", f"{state.parked} messages failed for good and wait for a person.")
-    if "billing_inboxevent" in connection.introspection.table_names():
-        yield from _inbox(now)
 
 
+@register("inbox_age")
 def _inbox(now: datetime) -> Iterator[Trouble]:
-    """Events of the outside world that nobody has handled; the table is billing's and may not be there yet."""
+    """Events of payment providers that nobody has handled, those that were given up among them."""
+    waiting = InboxEvent.objects.filter(handled_at__isnull=True)
+    told = waiting.aggregate(many=Count("id"), oldest=Min("received_at"), parked=Count("parked_at"))
+    if told["many"] and (now - told["oldest"]).total_seconds() > OLDEST_S:
+        parked = f", {told['parked']} of them given up" if told["parked"] else ""
+        oldest = f"{told['oldest']:%Y-%m-%d %H:%M} UTC"
+        yield Trouble(
+            "inbox_age", "payments", f"{told['many']} events of payments wait{parked}, the oldest since {oldest}."
+        )
+
+
+@register("webhook_silence")
+def _silence(now: datetime) -> Iterator[Trouble]:
+    """Money came that we had to ask for: the provider's webhooks do not reach us."""
+    since, until = (_written(now - ago) for ago in (SILENCE_LOOKS_BACK, SILENCE))
     with connection.cursor() as cursor:
-        described = connection.introspection.get_table_description(cursor, "billing_inboxevent")
-        if not {"received_at", "handled_at"} <= {column.name for column in described}:
-            return
-        cursor.execute("SELECT count(*), min(received_at) FROM billing_inboxevent WHERE handled_at IS NULL")
-        many, oldest = cursor.fetchone()
-    if many and (now - read_moment(oldest)).total_seconds() > OLDEST_S:
-        yield Trouble("inbox_age", "payments", f"{many} events of payments wait, the oldest since {oldest}.")
+        cursor.execute(
+            "SELECT method, account, count(*), max(created_at) FROM billing_payment"
+            " WHERE created_at >= %s AND created_at < %s AND method <> 'operator' GROUP BY method, account",
+            [since, until],
+        )
+        found = cursor.fetchall()
+    for method, account, many, newest in found:
+        events = InboxEvent.objects.filter(method=method, account=account)
+        heard = events.aggregate(last=Max("received_at"))["last"]
+        if heard is None or heard < read_moment(newest) - SILENCE:
+            last = f"the last one came {heard:%Y-%m-%d %H:%M} UTC" if heard else "none ever came"
+            yield Trouble(
+                "webhook_silence",
+                f"{method} {account}",
+                f"{many} payments came by {method} ({account}) within a day without a webhook; {last}.",
+            )
+
+
+def _written(moment: datetime) -> Any:
+    """A moment as both engines compare it in plain SQL."""
+    return moment if connection.vendor == "postgresql" else f"{moment:%Y-%m-%d %H:%M:%S}"
 
 
 @register("provider_down")

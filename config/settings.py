@@ -309,6 +309,7 @@ if ALARM_WEBHOOK_URL and not ALARM_WEBHOOK_SECRET:
         "ALARM_WEBHOOK_SECRET", "is not set, and ALARM_WEBHOOK_URL is; alarms are signed, or nobody could believe them"
     )
 MARGIN_FLOOR_PERCENT = env.int("MARGIN_FLOOR_PERCENT", 5)
+PRICE_NOTICE_DAYS = env.int("PRICE_NOTICE_DAYS", 0)
 
 # --- People -----------------------------------------------------------------------------------------------------------
 

@@ -4,13 +4,15 @@ Promise: what is in use is never edited; a draft starts from the newest version 
 meanwhile. It is weighed against the calls of the last ``WEIGHED_DAYS`` by the pricing engine itself before it can be
 published, and whenever its text changes it is weighed anew. If revenue would move by more than
 ``FREE_REVENUE_CHANGE`` or margin would fall by more than ``FREE_MARGIN_FALL``, somebody other than the author agrees
-first; only where nobody else runs this shop does one person decide alone, and the trail says so.
+first; only where nobody else runs this shop does one person decide alone, and the trail says so. A plan that raises any
+price is published at least ``PRICE_NOTICE_DAYS`` ahead; customers are told as soon as it is.
 """
 
 from datetime import datetime, timedelta
 from fractions import Fraction
 from typing import Any
 
+from django.conf import settings
 from django.db import transaction
 from django.db.models import Q
 
@@ -20,7 +22,7 @@ from analytics import what_if
 from analytics.what_if import Outcome, Proposal
 from billing import pricebook
 from billing.models import CostCardVersion, PlanVersion
-from billing.pricing import Card, Difference, Malformed, Plan, differences
+from billing.pricing import Card, Difference, Malformed, Plan, Rates, Unpriced, differences, price_list
 from desk.models import DraftKind, DraftState, PriceDraft
 from plumbing.refusals import Refusal
 
@@ -191,6 +193,36 @@ def wants_second_person(draft: PriceDraft) -> str:
     return ""
 
 
+def raised(draft: PriceDraft, *, now: datetime) -> list[str]:
+    """The models for which a plan's draft asks more than its base does, in any bucket or tier."""
+    base, proposed = base_of(draft), parsed(draft)
+    if not isinstance(base, PlanVersion) or not isinstance(proposed, Plan):
+        return []
+    before = Plan.from_json(base.body)
+    return sorted({card.model for card in pricebook.cards_in_force(at=now) if _is_dearer(before, proposed, card)})
+
+
+def _is_dearer(before: Plan, after: Plan, card: Card) -> bool:
+    try:
+        was, will = (
+            {(one.bucket, one.above_tokens): one.price_usd for one in price_list(rates=Rates.of(plan=plan, card=card))}
+            for plan in (before, after)
+        )
+    except Unpriced:
+        return False
+    return any(price is not None and price > (was.get(name) or 0) for name, price in will.items())
+
+
+def _check_notice(draft: PriceDraft, *, now: datetime) -> None:
+    earliest = now + timedelta(days=settings.PRICE_NOTICE_DAYS)
+    if draft.effective_from < earliest and settings.PRICE_NOTICE_DAYS and (models := raised(draft, now=now)):
+        message = (
+            f"{models[0]} would become dearer{f' and {len(models) - 1} more' if len(models) > 1 else ''}, and customers"
+            f" are to hear of that {settings.PRICE_NOTICE_DAYS} days ahead: let it hold from {earliest:%-d %B %Y} on."
+        )
+        raise DraftRefused(message)
+
+
 def others(draft: PriceDraft) -> int:
     """How many other people could agree."""
     runs = Q(is_staff=True)
@@ -245,6 +277,7 @@ def _publish(draft: PriceDraft, *, source: trail.Source, now: datetime, alone: b
     if newest is None or newest.version != draft.base_version:
         message = f"Somebody published v{newest.version if newest else 0} meanwhile; begin a new draft from it."
         raise DraftRefused(message)
+    _check_notice(draft, now=now)
     effective_from = max(draft.effective_from, now)
     note = draft.note or f"Draft {draft.pk}"
     made: PlanVersion | CostCardVersion

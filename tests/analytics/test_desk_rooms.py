@@ -10,10 +10,11 @@ from accounts.models import Organization
 from analytics import alarms, experiments, reconciliation, rollups, tasks
 from analytics.models import Alarm, BillLine
 from billing import arms
-from billing.models import AuditCheckpoint, Experiment
+from billing.models import AuditCheckpoint, Experiment, InboxEvent, Payment
 from gateway.models import Attempt, Call
 from plumbing.models import OutboxMessage
 from tests import factories
+from tests.billing import payment_stage
 
 NOW = datetime(2026, 8, 10, 12, tzinfo=UTC)
 
@@ -77,6 +78,37 @@ def test_thin_margins_estimates_unknown_costs_and_failing_providers_are_found(hi
     assert ("provider_down", "east") in found
     assert ("out_of_funds", "east") in found
     assert tasks.look_for_alarms() >= 0
+
+
+def test_an_event_that_waits_and_webhooks_that_stay_away_are_found(quiet, organization, settings):
+    payment_stage.configure(settings)
+    till = payment_stage.Till(organization)
+    event = {"method": till.account.method, "account": till.account.name, "storefront": organization.storefront}
+    event |= {"name": "checkout.session.completed", "body": b"{}", "verification": "signature"}
+    paid = {"method": till.account.method, "account": till.account.name, "currency": "usd", "total_minor": 1}
+    paid |= {"top_up": till.order, "organization": organization, "credited_nano": 1}
+
+    def pay(number, at):
+        numbers = {"outside_id": f"pi_{number}", "transfer_uid": f"t{number}"}
+        Payment.objects.of(organization).create(**paid, **numbers, created_at=at)
+
+    def hear(number, at, **fields):
+        InboxEvent.objects.create(**event, outside_id=f"evt_{number}", received_at=at, **fields)
+
+    pay(1, NOW - timedelta(hours=3))
+    hear(1, NOW - timedelta(hours=3, minutes=1), handled_at=NOW)
+    assert not {"inbox_age", "webhook_silence"} & set(kinds(alarms.look(now=NOW)))
+    pay(2, NOW - timedelta(minutes=31))
+    found = {alarm.kind: alarm for alarm in alarms.look(now=NOW)}
+    assert found["webhook_silence"].subject == "stripe platform"
+    assert "2 payments came by stripe (platform) within a day without a webhook" in found["webhook_silence"].sentence
+    hear(2, NOW - timedelta(minutes=20), parked_at=NOW)
+    found = {alarm.kind: alarm for alarm in alarms.look(now=NOW)}
+    assert "1 events of payments wait, 1 of them given up" in found["inbox_age"].sentence
+    assert Alarm.objects.get(kind="webhook_silence").ended_at, "they knock again"
+    InboxEvent.objects.update(handled_at=NOW)
+    alarms.look(now=NOW)
+    assert Alarm.objects.get(kind="inbox_age").ended_at
 
 
 # --- Experiments ------------------------------------------------------------------------------------------------------

@@ -178,3 +178,22 @@ def test_thresholds(draft: PriceDraft) -> None:
     for change in ({"revenue_change": str(Fraction(-51, 1000))}, {"margin_after": "89/500"}, {"no_longer_sold": 1}):
         draft.forecast = {**draft.forecast, "revenue_change": "0", "margin_after": "1/5", "no_longer_sold": 0, **change}
         assert drafts.wants_second_person(draft)
+
+
+def test_a_rise_is_published_only_so_many_days_ahead_and_a_fall_at_once(
+    staff: User, draft: PriceDraft, settings: Any
+) -> None:
+    settings.PRICE_NOTICE_DAYS = 14
+    source, now = trail.Source(user=staff), timezone.now()
+    weighed = drafts.weigh(draft, now=now)
+    with pytest.raises(drafts.DraftRefused, match=f"{HOME_MODEL} would become dearer and 3 more, and customers"):
+        drafts.submit(weighed, source=source, now=now)
+    ahead = drafts.change(
+        draft, body=draft.body, effective_from=now + timedelta(days=14), note="", source=source, now=now
+    )
+    assert drafts.submit(drafts.weigh(ahead, now=now), source=source, now=now).state == DraftState.PUBLISHED
+    lower = drafts.begin(PlanVersion.objects.get(version=2), source=source, now=now)
+    body = {**lower.body, "multiplier": "1.29"}
+    fallen = drafts.change(lower, body=body, effective_from=now, note="", source=source, now=now)
+    assert drafts.raised(fallen, now=now) == []
+    assert drafts.submit(drafts.weigh(fallen, now=now), source=source, now=now).state == DraftState.PUBLISHED
