@@ -278,6 +278,7 @@ CELERY_BEAT_SCHEDULE: dict[str, dict[str, Any]] = {
     "mend rollups": {"task": "analytics.mend_rollups", "schedule": crontab(hour="2", minute="40")},
     "look for alarms": {"task": "analytics.look_for_alarms", "schedule": 300.0, "options": {"expires": 300}},
     "warn customers": {"task": "dashboard.look_for_alerts", "schedule": 60.0, "options": {"expires": 60}},
+    "mail reports": {"task": "desk.send_reports", "schedule": crontab(minute="20"), "options": {"expires": 3000}},
     "archive old calls": {"task": "analytics.archive_old_calls", "schedule": crontab(hour="4", minute="10")},
     "ask for prices": {"task": "gateway.refresh_prices", "schedule": crontab(hour="4", minute="40")},
     "recharge who runs low": {"task": "billing.recharge_due", "schedule": 15.0, "options": {"expires": 15}},

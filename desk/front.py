@@ -47,7 +47,7 @@ def figures(request: HttpRequest, context: dict[str, Any]) -> dict[str, Any]:
     last = AuditCheckpoint.objects.first() if scope.platform else None
     parts = Parts(
         warnings=notices(lens, by_model, last, now=now, platform=scope.platform),
-        cards=_cards(lens, sum(by_time.values(), Figures()), reports.total(lens.scope.before)),
+        cards=cards(lens, sum(by_time.values(), Figures()), reports.total(lens.scope.before)),
         charts=charts(lens, by_time),
         tables=[models_table(lens, by_model), providers_table(lens, by_model)],
     )
@@ -63,7 +63,8 @@ def figures(request: HttpRequest, context: dict[str, Any]) -> dict[str, Any]:
     }
 
 
-def _cards(lens: Lens, now: Figures, before: Figures) -> list[Card]:
+def cards(lens: Lens, now: Figures, before: Figures) -> list[Card]:
+    """The figures of these days; reports by mail are made of the same cards."""
     margin = reverse("admin:desk_margin") + lens.query()
     calls = reverse("admin:desk_calls")
     liabilities = business.liabilities(storefront=lens.shop)

@@ -68,3 +68,36 @@ class PriceDraft(models.Model):
     def __str__(self) -> str:
         of = f"{self.provider}/{self.name}" if self.kind == DraftKind.CARD else self.name
         return f"{of} after v{self.base_version}"
+
+
+class Every(models.TextChoices):
+    """How often a report comes."""
+
+    DAY = "day", "Every day"
+    WEEK = "week", "Every week, on Monday"
+    MONTH = "month", "Every month, on the first"
+
+
+class MailedReport(models.Model):
+    """Somebody asked to get the figures of a shop (or, without one, of the whole platform) by mail."""
+
+    user = models.ForeignKey("accounts.User", on_delete=models.CASCADE, related_name="mailed_reports")
+    storefront = models.ForeignKey(
+        "accounts.Storefront", null=True, blank=True, on_delete=models.CASCADE, related_name="mailed_reports"
+    )
+    every = models.CharField(max_length=5, choices=Every)
+    sent_until = models.DateField()  # the last day that needs no report any more
+    created_at = models.DateTimeField()
+
+    class Meta:
+        ordering = ("storefront", "every", "id")
+        constraints: ClassVar = [
+            models.UniqueConstraint(fields=["user", "storefront", "every"], name="mailed_report_once"),
+            models.UniqueConstraint(
+                fields=["user", "every"], condition=Q(storefront__isnull=True), name="mailed_report_once_for_all_shops"
+            ),
+            models.CheckConstraint(condition=Q(every__in=Every.values), name="mailed_report_every_known"),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.get_every_display()}: {self.storefront or 'all shops'}"

@@ -72,6 +72,7 @@ PAGES: tuple[tuple[str, tuple[tuple[str, str, str, bool], ...]], ...] = (
             ("books", "Profit and loss", "account_balance", False),
             ("forecast", "Demand", "trending_up", False),
             ("projection", "Projection", "calculate", False),
+            ("reports", "Reports by mail", "outgoing_mail", False),
         ),
     ),
     ("Pricing", (("prices", "Prices", "sell", False), ("experiments", "Experiments", "science", False))),

@@ -3,7 +3,7 @@
 from django.contrib.admin import AdminSite
 from django.urls import URLPattern, path
 
-from desk.pages import books, calls, customers, ledger, margin, outlook, prices, running, terms
+from desk.pages import books, calls, customers, ledger, margin, outlook, prices, reports, running, terms
 from desk.pages.base import View, answers
 
 
@@ -27,6 +27,8 @@ def urls(site: AdminSite) -> list[URLPattern]:
         door("experiments/<int:pk>/stop/", outlook.stop, "stop"),
         door("demand/", outlook.forecast, "forecast"),
         door("projection/", outlook.projection, "projection"),
+        door("reports/", reports.reports, "reports"),
+        door("reports/<int:pk>/end/", reports.end, "end_report"),
         door("books/", books.profit_and_loss, "books"),
         door("books/close/", books.close, "close"),
         door("reconciliation/", books.reconcile, "reconcile"),

@@ -72,7 +72,7 @@ def own_addresses(organization: Organization) -> list[str]:
         *(f"{base}calls/{tail}" for tail in ("", named, "?csv=calls", "?state=failed&period=quarter")),
         *(f"{base}prices/{tail}" for tail in ("", f"plan/{plan.pk}/", f"plan/{plan.pk}/draft/", "?csv=plans")),
         f"{base}drafts/{draft.pk}/",
-        *(f"{base}{name}/" for name in ("experiments", "demand", "projection")),
+        *(f"{base}{name}/" for name in ("experiments", "demand", "projection", "reports")),
         *(f"{base}books/?month={month}{tail}" for tail in ("", "&csv=statement", "&csv=acquisition")),
         *(f"{base}ledger/{tail}" for tail in ("", named, "?q=canary", "?csv=entries", "accounts/", "trial-balance/")),
         *(
