@@ -119,7 +119,7 @@ def _dearer_by(
 
 
 def _change(
-    offer: Offer, before: tuple[Plan, Card | None], after: tuple[Plan, Card | None], modifiers: Modifiers
+    offer: Offer, old: tuple[Plan, Card | None], new: tuple[Plan, Card | None], modifiers: Modifiers
 ) -> Fraction:
     """The largest rise of any of a model's prices, as a part of what it was."""
     model = offer.served_as or offer.slug
@@ -129,12 +129,12 @@ def _change(
                 (listed.bucket, listed.above_tokens): listed.price_usd
                 for listed in price_list(rates=Rates.of(plan=plan, card=card, model=model), modifiers=modifiers)
             }
-            for plan, card in (before, after)
+            for plan, card in (old, new)
         )
     except Unpriced:
         return Fraction(0)
-    rises = [price / was[name] - 1 for name, price in will.items() if price and was.get(name)]
-    return max(rises, default=Fraction(0))
+    pairs = [(was.get(name), price) for name, price in will.items()]
+    return max((after / before - 1 for before, after in pairs if before and after), default=Fraction(0))
 
 
 def _sorted(found: list[tuple[str, Fraction]]) -> tuple[tuple[str, Fraction], ...]:

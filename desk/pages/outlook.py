@@ -5,113 +5,22 @@ from fractions import Fraction
 from typing import Any
 
 from django import forms
-from django.contrib import messages
-from django.http import Http404, HttpRequest, HttpResponse, HttpResponseRedirect
-from django.shortcuts import get_object_or_404
-from django.urls import reverse
+from django.http import HttpRequest, HttpResponse
 from django.utils import timezone
-from django.views.decorators.http import require_POST
 
-from accounts import trail
-from accounts.operators import scope_for
-from analytics import experiments as experiment_room
 from analytics import forecasts, reports
 from analytics.reports import Figures, Scope
-from billing import experiments as trials
 from billing import money
-from billing.models import Experiment
 from desk import tables, words
 from desk.lens import shop_of
 from desk.pages.base import exported, show
-from desk.tables import BAD, GOOD, Card, Chart, Column, Parts, Series, Table
+from desk.tables import Card, Chart, Column, Parts, Series, Table
 
 HISTORY_DAYS = 91
 AHEAD_DAYS = 14
 SHOWN_DAYS = 28
 MOST_FORECASTS = 6
 NANO = 10**9
-
-
-# --- Experiments ------------------------------------------------------------------------------------------------------
-
-
-def experiments(request: HttpRequest) -> HttpResponse:
-    """Every experiment in scope with what came of its arms."""
-    now = timezone.now()
-    scope = scope_for(request)
-    found = list(scope.visible(Experiment.objects.select_related("storefront"), "storefront")[:20])
-    told = [
-        {
-            "one": one,
-            "table": _arms(one, experiment_room.results(one, now=now)),
-            "state": one.stop_reason
-            or ("runs" if one.starts_at <= now < one.ends_at else "over" if now >= one.ends_at else "waits"),
-            "may_stop": one.stopped_at is None and now < one.ends_at and scope.may_change(one.storefront),
-        }
-        for one in found
-    ]
-    return show(request, "desk/experiments.html", title="Experiments", told=told)
-
-
-def _arms(one: Experiment, arms: list[experiment_room.Arm]) -> Table:
-    multipliers = {arm["name"]: str(arm["multiplier"]) for arm in one.arms}
-    columns = (
-        *(Column("arm", "Arm"), Column("multiplier", "Price times", number=True)),
-        *(Column("customers", "Customers", number=True), Column("active", "with calls", number=True)),
-        *(Column("revenue", "Revenue each, a day", number=True), Column("profit", "Profit each", number=True)),
-        *(
-            Column("difference", "Revenue to the control", number=True),
-            Column("interval", "95 % interval", number=True, file_only=True),
-        ),
-    )
-    lines = [
-        [
-            *(tables.text(arm.name), tables.text(multipliers[arm.name])),
-            *(tables.count(arm.organizations), tables.count(arm.active)),
-            *(tables.money(round(arm.revenue_nano)), tables.money(round(arm.profit_nano))),
-            _difference(arm) if place else tables.text("the control"),
-            tables.text(_interval(arm) if place else ""),
-        ]
-        for place, arm in enumerate(arms)
-    ]
-    return Table(
-        f"arms-{one.pk}",
-        f"{one.name}, {one.starts_at:%-d %b} to {one.ends_at:%-d %b %Y}, {one.storefront.name}",
-        columns,
-        lines,
-        "It has not begun yet.",
-        note=f"Customers are drawn, not calls. It stops once an arm is surely below {one.stop_below_percent} %.",
-    )
-
-
-def _difference(arm: experiment_room.Arm) -> tables.Cell:
-    told = words.DASH if arm.difference_percent is None else f"{arm.difference_percent:+.1f} %"
-    return tables.text(told, note=_interval(arm), tone=_tone(arm))
-
-
-def _interval(arm: experiment_room.Arm) -> str:
-    if arm.interval_percent is None:
-        return "too few customers to say"
-    low, high = arm.interval_percent
-    return f"{low:+.1f} to {high:+.1f} %"
-
-
-def _tone(arm: experiment_room.Arm) -> str:
-    if arm.interval_percent is None:
-        return "soft"
-    low, high = arm.interval_percent
-    return GOOD if low > 0 else BAD if high < 0 else ""
-
-
-@require_POST
-def stop(request: HttpRequest, pk: int) -> HttpResponse:
-    """End an experiment now; prices go back to those without it from the next call on."""
-    one = get_object_or_404(scope_for(request).visible(Experiment.objects.all(), "storefront"), pk=pk)
-    if not scope_for(request).may_change(one.storefront):
-        raise Http404
-    trials.stop(one, reason="Stopped by an operator.", source=trail.source_of(request), now=timezone.now())
-    messages.success(request, f"{one.name} is stopped.")
-    return HttpResponseRedirect(reverse("admin:desk_experiments"))
 
 
 # --- Forecast ---------------------------------------------------------------------------------------------------------

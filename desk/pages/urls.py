@@ -3,7 +3,7 @@
 from django.contrib.admin import AdminSite
 from django.urls import URLPattern, path
 
-from desk.pages import books, calls, customers, ledger, margin, outlook, prices, reports, running, terms
+from desk.pages import books, calls, customers, experiments, ledger, margin, outlook, prices, reports, running, terms
 from desk.pages.base import View, answers
 
 
@@ -23,8 +23,8 @@ def urls(site: AdminSite) -> list[URLPattern]:
         door("prices/<slug:kind>/<int:pk>/", prices.versions, "versions"),
         door("prices/<slug:kind>/<int:pk>/draft/", prices.begin, "begin"),
         door("drafts/<int:pk>/", prices.draft, "draft"),
-        door("experiments/", outlook.experiments, "experiments"),
-        door("experiments/<int:pk>/stop/", outlook.stop, "stop"),
+        door("experiments/", experiments.experiments, "experiments"),
+        door("experiments/<int:pk>/stop/", experiments.stop, "stop"),
         door("demand/", outlook.forecast, "forecast"),
         door("projection/", outlook.projection, "projection"),
         door("reports/", reports.reports, "reports"),

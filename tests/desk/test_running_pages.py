@@ -131,6 +131,38 @@ def test_an_experiment_shows_its_arms_and_stops(browse: Browse, operator: User, 
     assert one.stopped_at is not None
 
 
+def test_an_experiment_is_begun_with_a_form_and_refused_with_a_sentence(
+    browse: Browse, operator: User, busy: Busy
+) -> None:
+    client, shop = browse(operator), busy[0].storefront
+    stage = {"shop": shop.public_id, "name": "autumn", "stop_below": "-20", "arms": "control 1\ncheaper 0.95 2"}
+    stage["until"] = f"{timezone.now() + timedelta(days=9):%Y-%m-%d}"
+
+    def begin(**changes: str) -> tuple[int, str]:
+        answer = client.post(f"{BASE}experiments/", stage | changes)
+        return answer.status_code, answer.content.decode()
+
+    status, page = begin()
+    assert status == 400
+    assert "homemark-model-try runs in that time" in page
+    shop.experiments.update(stopped_at=timezone.now())
+    for changes, said in (
+        ({"arms": "control"}, "is no arm"),
+        ({"arms": "control 1\ncheaper 0.7"}, "below cost, or the margin floor"),
+        ({"arms": "control 1\ncheaper 0.95 x"}, "weight"),
+        ({"until": "2020-01-01"}, "not in the past"),
+        ({"name": "two words"}, "slug"),
+        ({"shop": busy[1].storefront.public_id}, "valid choice"),
+    ):
+        status, page = begin(**changes)
+        assert status == 400, changes
+        assert said in page, changes
+    assert begin()[0] == 302
+    made = shop.experiments.get(name="autumn")
+    assert [arm["weight"] for arm in made.arms] == [1, 2]
+    assert AuditEvent.objects.filter(action="experiment.begun").count() == 1
+
+
 def test_demand_and_projection(browse: Browse, operator: User, busy: Busy) -> None:
     client = browse(operator)
     charts = client.get(f"{BASE}demand/").context["parts"].charts
