@@ -64,7 +64,7 @@ def liabilities(*, storefront: Storefront | None = None) -> dict[str, int]:
 
 def active_customers(scope: Scope) -> int:
     """Organizations with at least one call."""
-    return len(reports.by(scope, "organization_id"))
+    return reports.active_customers(scope)
 
 
 def acquisition(scope: Scope) -> list[Acquired]:

@@ -16,7 +16,7 @@ from django.db import connection
 
 from analytics import rollups, savings
 from analytics.histograms import bucket
-from analytics.rollup_sql import COUNTRY_DAY, CUSTOMER_DAY, CUSTOMER_QUARTER, SHOP_DAY, SHOP_QUARTER, SUMS, Grain
+from analytics.rollup_sql import CUSTOMER_QUARTER, FOLDED, SHOP_QUARTER, SUMS, Grain
 from analytics.rows import read_date, read_json, read_moment
 from gateway.callid import first_id
 
@@ -60,7 +60,7 @@ def prove_day(day: date, *, proof: Proof, most: int = 20) -> list[Difference]:
     """Compare every cell of one UTC day with its calls; at most so many differences are named, all are counted."""
     start = rollups.day_of(day)
     found: list[Difference] = []
-    days: dict[Grain, Cells] = {grain: defaultdict(Counter) for grain in (CUSTOMER_DAY, SHOP_DAY, COUNTRY_DAY)}
+    days: dict[Grain, Cells] = {grain: defaultdict(Counter) for grain in FOLDED if grain.time == "day"}
     for hour in (start + n * HOUR for n in range(24)):
         quarters: dict[Grain, Cells] = {CUSTOMER_QUARTER: defaultdict(Counter), SHOP_QUARTER: defaultdict(Counter)}
         for call in _calls(hour, hour + HOUR):

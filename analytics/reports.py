@@ -143,6 +143,17 @@ def total(scope: Scope) -> Figures:
     return figures
 
 
+def active_customers(scope: Scope) -> int:
+    """Organizations with at least one call."""
+    found: set[int] = set()
+    for table, time, low, high in _parts(scope, ("organization_id",)):
+        where, parameters = _where(scope, time, low, high)
+        with connection.cursor() as cursor:
+            cursor.execute(f"SELECT DISTINCT organization_id FROM {table} WHERE {where}", parameters)
+            found.update(pk for (pk,) in cursor.fetchall())
+    return len(found)
+
+
 def by_time(scope: Scope, *, period: str = "day") -> dict[date, Figures]:
     """One row for each day, week (from Monday), month or quarter, by the first day of it; empty ones are there too."""
     if period not in PERIODS:
@@ -216,7 +227,9 @@ def _ask(scope: Scope, dimensions: Sequence[str]) -> dict[tuple[Any, ...], Figur
 def _parts(scope: Scope, dimensions: Sequence[str]) -> list[tuple[str, str, Any, Any]]:
     """Tables with the stretch each answers for: whole UTC days, and quarters at the edges of a local stretch."""
     names = set(dimensions) - {"time", "storefront_id"}
-    if scope.organization is not None or scope.customers or names - {*BY_SHOP, "country"}:
+    if names <= {"organization_id"} and (names or scope.organization is not None or scope.customers):
+        fine, coarse = "analytics_customerquarter", "analytics_organizationday"
+    elif scope.organization is not None or scope.customers or names - {*BY_SHOP, "country"}:
         fine, coarse = "analytics_customerquarter", "analytics_customerday"
     elif "country" in names:
         if "provider" in names:
@@ -286,7 +299,7 @@ def _histograms(scope: Scope, *, by_model: bool) -> dict[str, dict[str, dict[int
 def unusual_usage(scope: Scope) -> Mapping[str, int]:
     """Usage that is no plain text token, by bucket: audio, images, cache writes, searches."""
     counted: dict[str, int] = {}
-    for table, time, low, high in _parts(scope, ("organization_id",)):
+    for table, time, low, high in _parts(scope, ("organization_id", "model")):
         where, parameters = _where(scope, time, low, high)
         with connection.cursor() as cursor:
             cursor.execute(f"SELECT spread FROM {table} WHERE {where}", parameters)

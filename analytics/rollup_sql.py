@@ -52,7 +52,8 @@ CUSTOMER_DAY = Grain("analytics_customerday", "day", CUSTOMER, CUSTOMER_QUARTER,
 SHOP_QUARTER = Grain("analytics_shopquarter", "starts_at", SHOP, CUSTOMER_QUARTER)
 SHOP_DAY = Grain("analytics_shopday", "day", SHOP, SHOP_QUARTER)
 COUNTRY_DAY = Grain("analytics_countryday", "day", ("storefront_id", "country", "model"), CUSTOMER_DAY, "none")
-FOLDED = (CUSTOMER_DAY, SHOP_QUARTER, SHOP_DAY, COUNTRY_DAY)
+ORGANIZATION_DAY = Grain("analytics_organizationday", "day", ("storefront_id", "organization_id"), CUSTOMER_DAY, "none")
+FOLDED = (CUSTOMER_DAY, SHOP_QUARTER, SHOP_DAY, COUNTRY_DAY, ORGANIZATION_DAY)
 GRAINS = (CUSTOMER_QUARTER, *FOLDED)
 
 WORDS = {

@@ -1,6 +1,6 @@
 """Rollups: what calls amount to, added up so that a page never has to read calls.
 
-Five tables, each a pure function of the calls and the holds that paid for them:
+Six tables, each a pure function of the calls and the holds that paid for them:
 
 - ``CustomerQuarter``: one organization, member, key, model, provider and country in one quarter of an hour (UTC). The
   finest grain; the others are sums of it. A quarter and not an hour, because a day in Kathmandu (+05:45) begins in
@@ -11,6 +11,7 @@ Five tables, each a pure function of the calls and the holds that paid for them:
   however many customers there are.
 - ``ShopDay``: the same in one UTC day.
 - ``CountryDay``: one storefront, country and model in one UTC day.
+- ``OrganizationDay``: one organization in one UTC day, for the questions that tell customers apart and nothing else.
 
 Hours are four quarters. A call belongs to the moment it was settled (``rollups.moment`` says it to the letter). What is
 no plain text token (audio, images, cache writes, searches), and how long things took, is counted by name in ``spread``;
@@ -163,6 +164,27 @@ class CountryDay(ShopMeasures):
 
     def __str__(self) -> str:
         return f"{self.storefront_id}, {self.country or 'nowhere known'}, {self.day}"
+
+
+class OrganizationDay(TenantModel, Measures):
+    """What one organization did in one UTC day."""
+
+    day = models.DateField()
+    storefront = models.ForeignKey(
+        "accounts.Storefront", on_delete=models.PROTECT, related_name="+", db_index=False, db_constraint=False
+    )
+    organization = models.ForeignKey(
+        "accounts.Organization", on_delete=models.PROTECT, related_name="+", db_index=False, db_constraint=False
+    )
+    spread = models.JSONField(default=dict)
+
+    class Meta(TenantModel.Meta):
+        constraints: ClassVar = [
+            models.UniqueConstraint(fields=["day", "organization"], name="organizationday_once"),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.organization_id}, {self.day}"
 
 
 class TokenRatio(models.Model):
