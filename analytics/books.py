@@ -15,8 +15,6 @@ from django.db import connection, transaction
 from accounts.models import Storefront, User
 from analytics.models import ClosedMonth
 
-FEE_CODES = ("payment_fee", "stripe_fee", "processing_fee")
-
 
 class NotOver(ValueError):
     """A month that still goes on is not closed."""
@@ -40,7 +38,6 @@ class Statement:
     gifts_expired: int
     provider_cost: int
     unknown_cost_attempts: int
-    payment_fees: int
 
     @property
     def agrees(self) -> bool:
@@ -49,8 +46,8 @@ class Statement:
 
     @property
     def profit(self) -> int:
-        """Revenue that somebody paid for, less what it cost; what nobody paid is not in it."""
-        return self.revenue - self.paid_with_gifts - self.provider_cost - self.payment_fees
+        """Revenue that somebody paid for, less what providers cost. Fees of payments are on no account of ours."""
+        return self.revenue - self.paid_with_gifts - self.provider_cost
 
 
 def statement(month: date, *, storefront: Storefront | None = None) -> Statement:
@@ -87,7 +84,6 @@ def statement(month: date, *, storefront: Storefront | None = None) -> Statement
         gifts_expired=moved(credit="expired_grants"),
         provider_cost=cost,
         unknown_cost_attempts=unknown,
-        payment_fees=moved(FEE_CODES),
     )
 
 
@@ -110,7 +106,7 @@ def close(month: date, *, storefront: Storefront | None, by: User | None, now: d
 def since_closed(kept: ClosedMonth) -> dict[str, int]:
     """What has moved in a closed month since, by figure; nothing if it still is what it was."""
     now = _figures(statement(kept.month, storefront=kept.storefront))
-    return {name: now[name] - before for name, before in kept.figures.items() if now[name] != before}
+    return {name: now[name] - before for name, before in kept.figures.items() if now.get(name, before) != before}
 
 
 def _figures(made: Statement) -> dict[str, int]:

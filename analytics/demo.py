@@ -13,6 +13,7 @@ from decimal import Decimal
 from typing import Any
 
 from allauth.account.models import EmailAddress
+from django.conf import settings
 from django.db import connection, transaction
 from django.utils import timezone
 
@@ -29,18 +30,21 @@ from analytics.demo_world import (
     SHOPS,
     Customer,
 )
+from analytics.models import RollupMark
 from billing import leases, ledger, pricebook
+from billing.models import PlanVersion
 from billing.models.ledger import House, Kind
 from billing.operations import Credit, Granted, Release, Reserve, Rider, Settle, Withdraw
 from billing.pricing import Bucket, Charge, Circumstances, Line, Usage, charge
 from gateway.callid import first_id
 from gateway.fair_billing import Rule
-from gateway.models import AIModel, Provider, Route
+from gateway.models import AIModel, Credential, Provider, Route
 from gateway.rows import ATTEMPT_COLUMNS, CALL_COLUMNS, DEPARTURE_COLUMNS
 
 DAYS = 90
 NANO = 1_000_000_000
 PLAN = "demo"
+SANDBOX_URL = "http://127.0.0.1:8000/sandbox/provider"  # where `manage.py up` answers, unless told otherwise
 DOMAIN = "demo.tollgate.localhost"
 LABELS = ("", "chat", "", "search", "nightly-batch")
 
@@ -87,7 +91,9 @@ def make(*, calls: int = 20_000, seed: int = 7, now: datetime | None = None) -> 
         with transaction.atomic():
             story.live(start + timedelta(days=day), day, calls / DAYS, now)
     lease.stop()
-    rollups.roll(since=start, until=now)
+    if RollupMark.objects.exists():
+        rollups.roll(since=start, until=now)  # the mark is past the demonstration's days already
+    rollups.roll_recent(now=now)
     return Made(len(cast), story.told, story.refused)
 
 
@@ -106,10 +112,20 @@ def _shop(name: str) -> Storefront:
 
 
 def _stock(shops: list[Storefront], start: datetime) -> None:
+    ready = Provider.objects.filter(kind="sandbox", is_sandbox=True).exclude(base_url="").first()
     for slug, name in PROVIDERS.items():
-        Provider.objects.get_or_create(
-            slug=slug, defaults={"name": f"{name} (demo)", "kind": "sandbox", "is_sandbox": True}
+        provider, made = Provider.objects.get_or_create(
+            slug=slug,
+            defaults={
+                "name": f"{name} (demo)",
+                "kind": "sandbox",
+                "is_sandbox": True,
+                "base_url": ready.base_url if ready else SANDBOX_URL,
+                "may_be_private": True,
+            },
         )
+        if made:  # a model that nobody could be asked for is not on the shelf, and its page not there
+            Credential.objects.create(provider=provider, label="demonstration", secret=settings.SANDBOX_PROVIDER_KEY)
     for slug, name, provider, fresh, cached, output, *_ in MODELS:
         model, _made = AIModel.objects.get_or_create(
             slug=slug, defaults={"name": name, "vendor": PROVIDERS[provider], "is_sandbox": True}
@@ -132,6 +148,9 @@ def _stock(shops: list[Storefront], start: datetime) -> None:
                 note="Demonstration.",
                 source=trail.SYSTEM,
             )
+        if not PlanVersion.objects.filter(storefront=shop, name=pricebook.DEFAULT_PLAN).exists():
+            # Its window needs prices, too; a shop that has its own plan keeps it there.
+            pricebook.set_terms(storefront=shop, organization=None, plan_name=PLAN, at=start, source=trail.SYSTEM)
 
 
 def _cast(customer: Customer, shop: Storefront, start: datetime) -> Cast:

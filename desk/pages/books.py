@@ -29,7 +29,6 @@ STORY = (
     ("revenue", "Revenue: everything charged", ""),
     ("paid_with_gifts", "paid with gifts, so a cost of promotion", "-"),
     ("provider_cost", "Cost of providers", "-"),
-    ("payment_fees", "Fees of payments", "-"),
     ("profit", "Profit", "="),
     ("deferred_before", "Deferred revenue when the month began", ""),
     ("received", "received from customers, less refunds and disputes", "+"),

@@ -3,15 +3,17 @@ from collections import Counter
 import pytest
 from django.core.management import CommandError, call_command
 from django.db import connection
+from django.utils import timezone
 
-from analytics import demo, proof, rollups
-from analytics.models import CustomerDay, ShopDay
+from analytics import demo, demo_world, proof, rollups
+from analytics.models import CustomerDay, RollupMark, ShopDay
 from analytics.rows import read_json
 from billing import audit
+from gateway.catalog import take_picture
 from gateway.models import Attempt, Call
 
 
-def test_ninety_days_are_lively_and_the_books_hold(shop, capsys):
+def test_ninety_days_are_lively_and_the_books_hold(shop, capsys, client):
     call_command("demo", calls=600, seed=3)
     assert "audit" in capsys.readouterr().out
     assert audit.run().findings == []
@@ -25,6 +27,12 @@ def test_ninety_days_are_lively_and_the_books_hold(shop, capsys):
     for day in sorted(days)[::9]:
         assert proof.prove_day(day, proof=seen) == []
     assert seen.calls > 30
+    assert abs((RollupMark.objects.get().rolled_until - timezone.now()).total_seconds()) < 600
+    assert rollups.mend(now=timezone.now(), days=1) == []
+    shelf = take_picture(timezone.now())
+    on_sale = {offer.slug for offer in shelf.listed(storefront=shop.pk, plan=demo.PLAN)}
+    assert {slug for slug, *_ in demo_world.MODELS} <= on_sale
+    assert client.get("/model/demo/atlas-large", headers={"host": "localhost"}).status_code == 200
     sold = sum(row.charge_nano for row in ShopDay.objects.all())
     cost = sum(row.cost_nano for row in ShopDay.objects.all())
     assert sold > cost > 0
