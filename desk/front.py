@@ -185,10 +185,10 @@ def figure_cells(figures: Figures, calls: str) -> list[tables.Cell]:
     return [
         tables.count(figures.requests, link=calls),
         tables.money(figures.charge_nano, link=calls),
-        tables.money(figures.cost_nano),
-        tables.money(figures.profit_nano),
-        tables.share(figures.margin, tone=BAD if figures.profit_nano < 0 else ""),
-        tables.share(figures.error_rate),
+        tables.money(figures.cost_nano, link=calls),
+        tables.money(figures.profit_nano, link=calls),
+        tables.share(figures.margin, tone=BAD if figures.profit_nano < 0 else "", link=calls),
+        tables.share(figures.error_rate, link=f"{calls}&state=failed"),
     ]
 
 

@@ -100,6 +100,7 @@ def _row(
 ) -> list[tables.Cell]:
     unspent, gifts, debt = sums(balances)
     told = flags(one, spend=spend, debt=debt)
+    accounts, calls = (reverse(f"admin:desk_{name}") + f"?customer={one.public_id}" for name in ("accounts", "calls"))
     return [
         tables.text(
             one.name,
@@ -108,15 +109,13 @@ def _row(
         ),
         tables.text(one.storefront.name),
         tables.text(", ".join(told), tone=BAD if told else ""),
-        tables.money(
-            unspent, link=reverse("admin:desk_accounts") + f"?customer={one.public_id}", note=_told(gifts, debt)
-        ),
-        tables.money(gifts),
-        tables.money(debt, tone=BAD if debt else ""),
-        tables.money(spend.charge_nano, link=reverse("admin:desk_calls") + f"?customer={one.public_id}"),
-        tables.money(spend.profit_nano),
-        tables.share(spend.margin, tone=BAD if spend.profit_nano < 0 else ""),
-        tables.money(ever.charge_nano),
+        tables.money(unspent, link=accounts, note=_told(gifts, debt)),
+        tables.money(gifts, link=accounts),
+        tables.money(debt, link=accounts, tone=BAD if debt else ""),
+        tables.money(spend.charge_nano, link=calls),
+        tables.money(spend.profit_nano, link=calls),
+        tables.share(spend.margin, link=calls, tone=BAD if spend.profit_nano < 0 else ""),
+        tables.money(ever.charge_nano, link=calls),
         tables.deeds(*_short(deeds(request, one))),
     ]
 
@@ -224,17 +223,24 @@ def _cards(lens: Lens, one: Organization, balances: list[dict[str, Any]], spend:
     unspent, gifts, debt = sums(balances)
     accounts = reverse("admin:desk_accounts") + f"?customer={one.public_id}"
     calls = reverse("admin:desk_calls")
+    theirs = calls + lens.query(customer=one.public_id)
     return [
         Card("Unspent credit", words.money(unspent), f"{words.money(gifts)} of it given", accounts),
         Card("Owes us", words.money(debt), "", accounts, BAD if debt else ""),
-        Card("Spend", words.money(spend.charge_nano), lens.words, calls + lens.query(customer=one.public_id)),
+        Card("Spend", words.money(spend.charge_nano), lens.words, theirs),
         Card(
             "Margin on price",
             words.percent(spend.margin),
             f"{words.money(spend.profit_nano)} profit; markup on cost {words.percent(spend.markup)}",
+            theirs,
             tone=BAD if spend.profit_nano < 0 else "",
         ),
-        Card("Lifetime value", words.money(ever.charge_nano), f"{words.money(ever.profit_nano)} of it stayed"),
+        Card(
+            "Lifetime value",
+            words.money(ever.charge_nano),
+            f"{words.money(ever.profit_nano)} of it stayed",
+            calls + f"?customer={one.public_id}",
+        ),
         Card(
             "Error rate",
             words.percent(spend.error_rate),
@@ -249,15 +255,16 @@ def _accounts(balances: list[dict[str, Any]], now: datetime) -> Table:
     for row in balances:
         over = row["expires_at"] is not None and row["expires_at"] <= now
         shown = tables.money if row["unit"] == NANO_USD else tables.count
+        statement = reverse("admin:desk_account", args=[row["pk"]])
         lines.append(
             [
                 tables.text(
                     Kind(row["kind"]).label,
-                    link=reverse("admin:desk_account", args=[row["pk"]]),
+                    link=statement,
                     note=row["label"] or ("" if row["unit"] == NANO_USD else row["unit"]),
                 ),
-                shown(row["posted"]),
-                shown(row["held"]),
+                shown(row["posted"], link=statement),
+                shown(row["held"], link=statement),
                 tables.Cell(
                     words.moment(row["expires_at"]) if row["expires_at"] else "never",
                     row["expires_at"],
@@ -272,13 +279,14 @@ def _models(lens: Lens, one: Organization, by_model: dict[str, Figures]) -> Tabl
     calls = reverse("admin:desk_calls")
     lines = [
         [
-            tables.text(model, link=calls + lens.query(customer=one.public_id, model=model)),
-            tables.count(found.requests),
-            tables.money(found.charge_nano),
-            tables.money(found.cost_nano),
-            tables.money(found.profit_nano),
-            tables.share(found.margin, tone=BAD if found.profit_nano < 0 else ""),
+            tables.text(model, link=rows),
+            tables.count(found.requests, link=rows),
+            tables.money(found.charge_nano, link=rows),
+            tables.money(found.cost_nano, link=rows),
+            tables.money(found.profit_nano, link=rows),
+            tables.share(found.margin, link=rows, tone=BAD if found.profit_nano < 0 else ""),
         ]
         for model, found in by_model.items()
+        for rows in (calls + lens.query(customer=one.public_id, model=model),)
     ]
     return Table("models", "Models", MODEL_COLUMNS, lines, "Nothing was called in these days.")

@@ -40,7 +40,11 @@ def margin(request: HttpRequest) -> HttpResponse:
         raise BadQuestion("Margins are told apart by model or by plan.")
     found, before = (_found(lens, way, model, scope) for scope in (lens.scope, lens.scope.before))
     parts = Parts(
-        cards=_cards(sum(found.values(), Figures()), sum(before.values(), Figures())),
+        cards=_cards(
+            sum(found.values(), Figures()),
+            sum(before.values(), Figures()),
+            reverse("admin:desk_calls") + lens.query(model=model),
+        ),
         charts=front.charts(lens, _over_time(lens, model))[:1],
         tables=[_table(lens, way, found, before)],
     )
@@ -94,18 +98,29 @@ def _plans(lens: Lens) -> tuple[dict[int, str], dict[int, str]]:
     return own, standard
 
 
-def _cards(now: Figures, before: Figures) -> list[Card]:
+def _cards(now: Figures, before: Figures, calls: str) -> list[Card]:
     return [
-        Card("Revenue", words.money(now.charge_nano), f"{words.change(now.charge_nano, before.charge_nano)} to before"),
-        Card("Provider cost", words.money(now.cost_nano), f"{words.change(now.cost_nano, before.cost_nano)} to before"),
+        Card(
+            "Revenue",
+            words.money(now.charge_nano),
+            f"{words.change(now.charge_nano, before.charge_nano)} to before",
+            calls,
+        ),
+        Card(
+            "Provider cost",
+            words.money(now.cost_nano),
+            f"{words.change(now.cost_nano, before.cost_nano)} to before",
+            calls,
+        ),
         Card(
             "Gross profit",
             words.money(now.profit_nano),
             f"{words.change(now.profit_nano, before.profit_nano)} to before",
+            calls,
             tone=BAD if now.profit_nano < 0 else "",
         ),
-        Card("Margin on price", words.percent(now.margin), f"{words.percent(before.margin)} before"),
-        Card("Markup on cost", words.percent(now.markup), f"{words.percent(before.markup)} before"),
+        Card("Margin on price", words.percent(now.margin), f"{words.percent(before.margin)} before", calls),
+        Card("Markup on cost", words.percent(now.markup), f"{words.percent(before.markup)} before", calls),
     ]
 
 
@@ -135,12 +150,12 @@ def _row(lens: Lens, key: tuple[Any, ...], one: Figures, before: Figures) -> lis
         *named,
         tables.count(one.requests, link=calls, note=f"{words.count(one.tokens)} tokens"),
         tables.count(one.tokens),
-        tables.money(per_price),
-        tables.money(per_cost),
+        tables.money(per_price, link=calls),
+        tables.money(per_cost, link=calls),
         tables.money(one.charge_nano, link=calls, note=f"{change} to before"),
-        tables.money(one.cost_nano, note=f"unknown for {one.unknown_cost}" if one.unknown_cost else ""),
-        tables.money(one.profit_nano),
-        tables.share(one.margin, tone=lost, note=f"markup on cost {words.percent(one.markup)}"),
+        tables.money(one.cost_nano, link=calls, note=f"unknown for {one.unknown_cost}" if one.unknown_cost else ""),
+        tables.money(one.profit_nano, link=calls),
+        tables.share(one.margin, link=calls, tone=lost, note=f"markup on cost {words.percent(one.markup)}"),
         tables.share(one.markup, tone=lost),
         tables.text(change),
     ]

@@ -22,6 +22,7 @@ from tests.desk.business import HOME_MODEL
 
 Browse = Callable[..., Client]
 Busy = tuple[Organization, Organization]
+BASE = "/admin/desk/"
 
 
 def cards(client: Client, url: str) -> dict[str, str]:
@@ -155,3 +156,26 @@ def test_calls_are_read_page_by_page_with_what_was_charged(browse: Browse, opera
 @pytest.mark.parametrize("question", ["state=odd", "before=x", "before=-1", "csv=secrets"])
 def test_odd_questions_about_calls(browse: Browse, operator: User, question: str) -> None:
     assert browse(operator).get(f"/admin/desk/calls/?{question}").status_code == 400
+
+
+def test_every_figure_of_the_main_pages_leads_to_its_rows(browse: Browse, operator: User, busy: Busy) -> None:
+    client, ours = browse(operator), busy[0]
+    pages = (
+        "/admin/",
+        f"{BASE}margins/",
+        f"{BASE}margins/?by=plan",
+        f"{BASE}customers/",
+        f"{BASE}customers/{ours.pk}/",
+    )
+    links = set()
+    for page in pages:
+        parts = client.get(page).context["parts"]
+        bare = [card.title for card in parts.cards if not card.link]
+        for table in parts.tables:
+            figures = [(column, cell) for line in table.lines for column, cell in line if column.number]
+            assert figures, f"{page} has a table without figures"
+            bare += [f"{table.title}: {column.title}" for column, cell in figures if not cell.link]
+            links |= {cell.link for _, cell in figures}
+        assert bare == [], f"{page} shows figures that lead nowhere"
+    for link in links:
+        assert client.get(link).status_code == 200, link
