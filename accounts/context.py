@@ -3,6 +3,7 @@
 from typing import Any
 
 from django.http import HttpRequest
+from django.utils.functional import SimpleLazyObject
 
 from accounts import access
 from accounts.models import User
@@ -12,7 +13,8 @@ def storefront(request: HttpRequest) -> dict[str, Any]:
     """The shop, the person's seats in it, and a running impersonation."""
     shop = getattr(request, "storefront", None)
     user = getattr(request, "user", None)
-    seats = access.seats_of(user, shop) if shop and isinstance(user, User) else []
+    # Only pages that show them read them: the desk does not, and its pages make several contexts each.
+    seats = SimpleLazyObject(lambda: access.seats_of(user, shop) if shop and isinstance(user, User) else [])
     return {
         "storefront": shop,
         "seat": getattr(request, "seat", None),

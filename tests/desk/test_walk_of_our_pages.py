@@ -19,8 +19,8 @@ Busy = tuple[Organization, Organization]
 ASKED = re.compile(
     r"(?i)[?&;](amp;)?(q|model)=canary(-model)?|value=\"canary(-model)?\"|margin of canary-model|model: canary-model"
 )
-MOST_QUERIES = {"/admin/": 28, "/admin/desk/books/": 24}
-QUERIES = 20  # twelve of them are the session, the person, the shop's host, the scope and the menu
+MOST_QUERIES = {"/admin/": 25, "/admin/desk/books/": 20}
+QUERIES = 17  # nine of them are the session, the person, the shop's host, the scope and the menu
 
 
 def seen(client: Client, url: str) -> tuple[int, str]:
