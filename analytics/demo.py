@@ -114,7 +114,7 @@ def _shop(name: str) -> Storefront:
 def _stock(shops: list[Storefront], start: datetime) -> None:
     ready = Provider.objects.filter(kind="sandbox", is_sandbox=True).exclude(base_url="").first()
     for slug, name in PROVIDERS.items():
-        provider, made = Provider.objects.get_or_create(
+        account, made = Provider.objects.get_or_create(
             slug=slug,
             defaults={
                 "name": f"{name} (demo)",
@@ -125,7 +125,7 @@ def _stock(shops: list[Storefront], start: datetime) -> None:
             },
         )
         if made:  # a model that nobody could be asked for is not on the shelf, and its page not there
-            Credential.objects.create(provider=provider, label="demonstration", secret=settings.SANDBOX_PROVIDER_KEY)
+            Credential.objects.create(provider=account, label="demonstration", secret=settings.SANDBOX_PROVIDER_KEY)
     for slug, name, provider, fresh, cached, output, *_ in MODELS:
         model, _made = AIModel.objects.get_or_create(
             slug=slug, defaults={"name": name, "vendor": PROVIDERS[provider], "is_sandbox": True}
