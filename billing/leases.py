@@ -16,6 +16,7 @@ from datetime import UTC, datetime, timedelta
 from itertools import count
 
 from django.db import DatabaseError, InterfaceError, OperationalError, connection, connections, transaction
+from django.db.models import Q
 from django.db.models.functions import Now
 
 from billing import ledger
@@ -63,6 +64,7 @@ class Lease:
         self.heartbeat_s = heartbeat_s
         self._numbers: Iterator[int] = iter(())
         self._process_id = 0
+        self._neighbours = 1
         self._stopping = threading.Event()
         self._thread: threading.Thread | None = None
 
@@ -70,6 +72,11 @@ class Lease:
     def process_id(self) -> int:
         """The lease's number, as holds carry it."""
         return self._process_id
+
+    @property
+    def neighbours(self) -> int:
+        """How many processes of this one's kind (the first word of its name) lived at the last beat, with itself."""
+        return self._neighbours
 
     def next_hold(self) -> tuple[int, int]:
         """A number for a new hold that nobody else will ever use, and the process it belongs to."""
@@ -81,6 +88,7 @@ class Lease:
         self._process_id = _new_lease(self.name)
         # One assignment: another thread sees the old numbers or the new ones, never a mixture.
         self._numbers = count(self._process_id << NUMBER_BITS)
+        self._neighbours = self._count()
 
     def beat(self) -> bool:
         """Say that we live; a lease that was given up for dead is replaced. Returns whether it was still ours."""
@@ -88,7 +96,14 @@ class Lease:
         if not alive:
             log.warning("lease %s was given up for dead; taking another", self._process_id)
             self.take()
+        else:
+            self._neighbours = self._count()
         return bool(alive)
+
+    def _count(self) -> int:
+        kind = self.name.split(" ")[0]
+        living = ProcessLease.objects.filter(ended_at__isnull=True, heartbeat_at__gte=Now() - DEAD_AFTER)
+        return max(1, living.filter(Q(name=kind) | Q(name__startswith=f"{kind} ")).count())
 
     def start(self) -> None:
         """Take a lease and keep it."""

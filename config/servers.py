@@ -58,7 +58,7 @@ def redis(given_url: str | None, scratch: str) -> Iterator[str]:
         return
     socket = Path(scratch) / "redis.sock"
     command = [
-        _redis_binary(),
+        redis_binary(),
         "--port",
         "0",
         "--unixsocket",
@@ -84,7 +84,8 @@ def redis(given_url: str | None, scratch: str) -> Iterator[str]:
         server.wait(PATIENCE_S)
 
 
-def _redis_binary() -> str:
+def redis_binary() -> str:
+    """Where redis-server is: on the PATH, else in the wheel."""
     found = shutil.which("redis-server")
     if found:
         return found

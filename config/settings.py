@@ -249,7 +249,8 @@ CACHES: dict[str, dict[str, Any]] = {
     if REDIS_URL
     else {"BACKEND": "django.core.cache.backends.locmem.LocMemCache"}
 }
-if PRODUCTION and not REDIS_URL and env.int("WEB_CONCURRENCY", 1) > 1:
+WEB_CONCURRENCY = env.int("WEB_CONCURRENCY", 1)
+if PRODUCTION and not REDIS_URL and WEB_CONCURRENCY > 1:
     refuse("REDIS_URL", "is not set and WEB_CONCURRENCY is above 1; limits of several processes need Redis")
 
 # --- Background -------------------------------------------------------------------------------------------------------

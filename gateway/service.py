@@ -45,11 +45,16 @@ class Gateway:
         self._lease = Lease(f"gateway {os.getpid()}")
         self._committer = Committer()
         self._transport: Upstream | None = None
-        self._redis = RedisLimiter(settings.REDIS_URL) if settings.REDIS_URL else None
+        self._redis = RedisLimiter(settings.REDIS_URL, processes=self._processes) if settings.REDIS_URL else None
         self._corridor: Corridor | None = None
         self._running = Running()
         self._uses: Uses | None = None
         self._starting: asyncio.Task[None] | None = None
+
+    def _processes(self) -> int:
+        """How many processes share the limits; those of one server may not have seen each other yet."""
+        configured: int = settings.WEB_CONCURRENCY
+        return max(self._lease.neighbours, configured)
 
     async def start_when_possible(self) -> None:
         """Start now; where the database is away, keep trying behind the server's back and say so when asked."""

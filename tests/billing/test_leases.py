@@ -122,3 +122,15 @@ def test_the_databases_clock_is_a_moment_in_utc() -> None:
     lease = ProcessLease.objects.create(name="clock", started_at=Now(), heartbeat_at=Now())
     lease.refresh_from_db()
     assert abs(leases.database_now() - lease.started_at) < timedelta(seconds=30)
+
+
+def test_a_process_knows_how_many_of_its_kind_live() -> None:
+    first, second, other = Lease("gateway 1"), Lease("gateway 2"), Lease("gatewayish 3")
+    for lease in (first, second, other):
+        lease.take()
+    assert (first.neighbours, second.neighbours, other.neighbours) == (1, 2, 1)
+    assert first.beat()
+    assert first.neighbours == 2
+    age(second.process_id, DEAD_AFTER + timedelta(seconds=1))
+    assert first.beat()
+    assert first.neighbours == 1

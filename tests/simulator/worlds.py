@@ -39,6 +39,12 @@ def world(engine: str) -> Iterator[None]:
         try:
             yield
         finally:
+            if engine == "postgresql":  # a thread of the proof may still be connected
+                with connection.cursor() as cursor:
+                    cursor.execute(
+                        "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
+                        " WHERE datname = current_database() AND pid <> pg_backend_pid()"
+                    )
             connection.creation.destroy_test_db(old_name, verbosity=0)
 
 

@@ -1,11 +1,15 @@
 -- Admit one call in every scope, or in none. By Redis's own clock, in one round trip.
 -- KEYS: for each scope a hash of counters and a sorted set of leases (call -> until).
--- ARGV: call, tokens, lease in seconds, then seven limits for each scope (-1 is none):
---       requests per minute, hour, day; tokens per minute, hour, day; concurrent requests.
--- Returns: now, number of the limit that refused (-1 is none), then seven counts for each scope.
+-- ARGV: call, tokens, lease in seconds, the time after which nobody waits for this any more (0 is unknown), then seven
+--       limits for each scope (-1 is none): requests per minute, hour, day; tokens per minute, hour, day; concurrent
+--       requests.
+-- Returns: now, number of the limit that refused (-1 is none), then seven counts for each scope; too late: now, -2.
 local clock = redis.call('TIME')
 local now = tonumber(clock[1]) + tonumber(clock[2]) / 1000000
-local call, tokens, lease = ARGV[1], tonumber(ARGV[2]), tonumber(ARGV[3])
+local call, tokens, lease, latest = ARGV[1], tonumber(ARGV[2]), tonumber(ARGV[3]), tonumber(ARGV[4])
+if latest > 0 and now > latest then
+  return {tostring(now), -2}  -- whoever asked has decided alone by now
+end
 local spans = {60, 3600, 86400}
 local scopes = #KEYS / 2
 local rows, refused = {}, -1
@@ -23,7 +27,7 @@ for scope = 1, scopes do
   row[7] = redis.call('ZCARD', calls)
   rows[scope] = row
   for number = 1, 7 do
-    local limit = tonumber(ARGV[3 + 7 * (scope - 1) + number])
+    local limit = tonumber(ARGV[4 + 7 * (scope - 1) + number])
     local taken = (number >= 4 and number <= 6) and tokens or 1
     if refused < 0 and limit >= 0 and row[number] + taken > limit then
       refused = 7 * (scope - 1) + number - 1
