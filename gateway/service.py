@@ -82,6 +82,8 @@ class Gateway:
         await self.shelf.refresh()
         await sync_to_async(_with_own_connection(self._lease.start), thread_sensitive=False)()
         await self.shelf.start()
+        if self._redis is not None:
+            await self._redis.start()
         self._committer.start()
         self._transport = Upstream()
         desk = Desk(committer=self._committer, limiter=self._redis or LocalLimiter(), lease=self._lease)

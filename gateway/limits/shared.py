@@ -29,6 +29,7 @@ HANDED_OVER_AT_ONCE = 50
 ANSWERS_TO_BE_BACK = 3
 TOO_LATE = -2
 TRIES = 3
+START_S = 2.0
 
 degraded = Counter("tollgate_limits_degraded", "Admissions decided without Redis although it is configured")
 
@@ -61,6 +62,17 @@ class RedisLimiter:
         self._coming_back: asyncio.Task[None] | None = None
         self._turns = asyncio.Semaphore(CONNECTIONS)
         self._ahead_s: float | None = None  # Redis's clock beyond ours that only grows
+
+    async def start(self) -> None:
+        """Open the connections and load the scripts before the first call comes, so that no call waits for that."""
+        try:
+            async with asyncio.timeout(START_S):
+                for script in (self._admit, self._settle, self._hand_over):
+                    await self._redis.script_load(script.script)
+                await asyncio.gather(*(self._redis.time() for _ in range(CONNECTIONS)))
+                await self._send([])
+        except (RedisError, OSError):
+            self._lost()
 
     async def admit(self, *, hash_tag: str, scopes: Sequence[Scope], call: str, tokens: int) -> Admission:
         """Decide one call."""

@@ -68,7 +68,7 @@ def provider(*, gap_s: float = 0) -> Served:
     return Served(port, story).wait()
 
 
-def gateway(*, arm: Callable[[], None] | None = None, environment: dict[str, str] | None = None) -> Served:
+def gateway(*, arm: Callable[[], None] | None = None, environment: dict[str, Any] | None = None) -> Served:
     """One worker of the gateway, perhaps with a fault put in."""
     port = free_port()
 

@@ -2,7 +2,7 @@
 
 import pytest
 
-from tests.simulator import call_fuzz, call_kills, recorded, revocations, storm
+from tests.simulator import call_fuzz, call_kills, recorded, revocations, storm, windows
 
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.slow]
 
@@ -18,6 +18,10 @@ def test_a_small_storm_of_streams_is_settled_as_the_provider_counted() -> None:
 
 def test_keys_revoked_under_hot_processes_are_admitted_nowhere() -> None:
     assert revocations.revocations(times=5, processes=2) == 0
+
+
+def test_two_gateways_with_one_redis_admit_exactly_the_limit() -> None:
+    assert windows.windows(processes=2, names=["requests_per_day"], troubles=[]) == 0
 
 
 def test_every_recorded_answer_is_charged_exactly() -> None:

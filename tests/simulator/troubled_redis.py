@@ -2,15 +2,16 @@
 
 import asyncio
 import contextlib
+import multiprocessing
 import os
 import signal
 import socket
 import subprocess
 import tempfile
-import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 
 class TroubledRedis:
@@ -23,13 +24,22 @@ class TroubledRedis:
         save = ["--save", "", "--appendonly", "no", "--dir", scratch]
         self._command = [servers.redis_binary(), "--port", "0", "--unixsocket", str(self._socket), *save]
         self._server: subprocess.Popen[bytes] | None = None
-        self.delay_s = 0.0
-        self.port = 0
-        self._loop = asyncio.new_event_loop()
-        self._thread = threading.Thread(target=self._loop.run_forever, daemon=True)
-        self._thread.start()
-        asyncio.run_coroutine_threadsafe(self._listen(), self._loop).result(10)
+        context = multiprocessing.get_context("fork")
+        self._delay_s, ports = context.Value("d", 0.0), context.SimpleQueue()
+        # The proxy is a process of its own, since whoever asks must not share an interpreter with it.
+        self._proxy = context.Process(target=_proxy, args=(str(self._socket), self._delay_s, ports), daemon=True)
+        self._proxy.start()
+        self.port: int = ports.get()
         self.start()
+
+    @property
+    def delay_s(self) -> float:
+        """How long whatever is said takes to arrive, each way."""
+        return float(self._delay_s.value)
+
+    @delay_s.setter
+    def delay_s(self, seconds: float) -> None:
+        self._delay_s.value = seconds
 
     @property
     def url(self) -> str:
@@ -72,51 +82,43 @@ class TroubledRedis:
         """End everything."""
         self.thaw()
         self.kill()
-        asyncio.run_coroutine_threadsafe(self._hang_up(), self._loop).result(10)
-        self._loop.call_soon_threadsafe(self._loop.stop)
-        self._thread.join(10)
-        self._loop.close()
+        self._proxy.kill()
+        self._proxy.join(10)
+        self._proxy.close()
 
     def _signal(self, number: int) -> None:
         if self._server is not None:
             os.kill(self._server.pid, number)
 
-    # --- The proxy ----------------------------------------------------------------------------------------------------
 
-    async def _listen(self) -> None:
-        self._proxy = await asyncio.start_server(self._converse, "127.0.0.1", 0)
-        self.port = self._proxy.sockets[0].getsockname()[1]
+def _proxy(inner: str, delay_s: Any, ports: Any) -> None:
+    """Carry bytes between clients and the server, as slowly as is wished."""
 
-    async def _hang_up(self) -> None:
-        self._proxy.close()
-        talks = asyncio.all_tasks() - {asyncio.current_task()}
-        for talk in talks:
-            talk.cancel()
-        await asyncio.gather(*talks, return_exceptions=True)
-        await asyncio.sleep(0)  # transports close in the next round
-
-    async def _converse(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        try:
-            inner_reader, inner_writer = await asyncio.open_unix_connection(str(self._socket))
-        except OSError:
-            writer.close()
-            return
-        try:
-            await asyncio.gather(self._carry(reader, inner_writer), self._carry(inner_reader, writer))
-        finally:
-            writer.close()
-            inner_writer.close()
-
-    async def _carry(self, source: asyncio.StreamReader, target: asyncio.StreamWriter) -> None:
-        """Carry bytes one way; what has arrived is delivered even when its sender has gone."""
+    async def carry(source: asyncio.StreamReader, target: asyncio.StreamWriter) -> None:
+        """One way; what has arrived is delivered even when its sender has gone."""
         with contextlib.suppress(OSError):
             while piece := await source.read(65_536):
-                if self.delay_s:
-                    await asyncio.sleep(self.delay_s)
+                if delay_s.value:
+                    await asyncio.sleep(delay_s.value)
                 target.write(piece)
                 await target.drain()
         with contextlib.suppress(OSError):
             target.close()
+
+    async def converse(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        try:
+            inner_reader, inner_writer = await asyncio.open_unix_connection(inner)
+        except OSError:
+            writer.close()
+            return
+        await asyncio.gather(carry(reader, inner_writer), carry(inner_reader, writer))
+
+    async def serve() -> None:
+        server = await asyncio.start_server(converse, "127.0.0.1", 0)
+        ports.put(server.sockets[0].getsockname()[1])
+        await server.serve_forever()
+
+    asyncio.run(serve())
 
 
 @contextlib.contextmanager
