@@ -7,13 +7,23 @@ from dataclasses import replace
 from billing import units
 from billing.money import ceil_ratio
 from billing.operations import Tokens
-from billing.pricing import Bounds, Bucket, Charge, Circumstances, Line, OutOfRange, Unpriced, Usage, charge
+from billing.pricing import Bounds, Bucket, Charge, Circumstances, Line, OutOfRange, Rates, Unpriced, Usage, charge
+from billing.pricing.cards import find
 from billing.pricing.dearest import with_prices
 from gateway import alarms
 from gateway.metering import Measured
 from gateway.records import OpenCall, Plea
+from gateway.shipped import dearest_known
 
 log = logging.getLogger(__name__)
+
+
+def has_price(rates: Rates, bucket: Bucket) -> bool:
+    """Whether a kind of usage has a price here, and where cost is known a cost as well."""
+    tariff = rates.tariffs[0]
+    if bucket.unit == "token" and tariff.ratios is not None:
+        return True
+    return all(find(table.numerators, bucket) is not None for table in (tariff.price, tariff.cost) if table is not None)
 
 
 def lines_of(measured: Measured | None) -> Sequence[Line]:
@@ -28,14 +38,14 @@ def circumstances_of(call: OpenCall) -> Circumstances:
 
 
 def priced(call: OpenCall, measured: Measured | None) -> Charge | None:
-    """Price what was measured; what nobody has put a price on is charged as the dearest of its direction, and told."""
+    """Price what was measured; what nobody has put a price on is charged as the dearest known, and told."""
     if measured is None:
         return None
     circumstances, rates = circumstances_of(call), call.priced.rates
     try:
         return charge(usage=measured.usage, rates=rates, circumstances=circumstances)
     except (Unpriced, OutOfRange):
-        usage, moved = with_prices(measured.usage, rates)
+        usage, moved = with_prices(measured.usage, rates, dearest_known())
         for bucket in moved:
             alarms.raised("unpriced_usage", unpriced(call, bucket))
     try:
@@ -50,7 +60,7 @@ def unpriced(call: OpenCall, bucket: Bucket) -> str:
     serving = call.tries[-1].serving
     return (
         f"{serving.provider} reports {bucket.direction} {bucket.modality} ({bucket.unit}) for {serving.upstream_model},"
-        f" which has no price for it; it is charged as the dearest {bucket.direction}. Put a price on its card."
+        f" which has no price for it; it is charged as the dearest that is known. Put a price on its card."
     )
 
 

@@ -12,7 +12,7 @@ from decimal import Decimal
 from types import MappingProxyType
 from typing import Literal
 
-from msgspec import Struct
+from msgspec import Struct, structs
 
 from billing.pricing.bounds import Bounds
 from billing.pricing.usage import Bucket, Usage
@@ -47,6 +47,8 @@ TOKENS_IN_A_PICTURE = 1000
 TOKENS_AROUND_A_MESSAGE = 4
 BASE64_IN_A_SOUND_TOKEN = 1200
 BASE64_IN_A_FILE_TOKEN = 60
+MOST_SEARCHES = 100  # in one call; a provider that reports more is not believed
+MOST_SECONDS = 86_400
 
 
 class Measured(Struct, frozen=True, kw_only=True):
@@ -149,13 +151,14 @@ class Meter:
         """Say what was used so far; asking changes nothing, and a later answer replaces an earlier one."""
         tally = self.tally or Tally()
         flags = set(self._flags) | tally.flags
+        tally, pieces_are_told = _pieces_in_range(tally, flags)
         given, given_is_told = self._input(tally.input, flags)
         made, made_is_told = self._output(tally.output, flags)
         usage, odd = partition(tally, given=given, made=made)
         return Measured(
             usage=usage,
             source="reported"
-            if given_is_told and made_is_told
+            if given_is_told and made_is_told and pieces_are_told
             else "partly"
             if given_is_told or made_is_told
             else "estimated",
@@ -302,6 +305,16 @@ def _counted_apart(tally: Tally) -> dict[Bucket, int]:
         Bucket("output", "search", "none", "search"): tally.searches or 0,
         Bucket("input", "search", "none", "search"): tally.search_units or 0,
     }
+
+
+def _pieces_in_range(tally: Tally, flags: set[str]) -> tuple[Tally, bool]:
+    """What is not counted in tokens is bounded too: more of it than any call has is not believed."""
+    bounds = {"searches": MOST_SEARCHES, "search_units": MOST_SEARCHES, "audio_seconds": MOST_SECONDS}
+    over = {name: most for name, most in bounds.items() if (getattr(tally, name) or 0) > most}
+    if not over:
+        return tally, True
+    flags.update(f"{name}_out_of_range" for name in over)
+    return structs.replace(tally, **over), False
 
 
 def _whole(tally: Tally) -> Usage:

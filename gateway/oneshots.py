@@ -11,11 +11,11 @@ from functools import partial
 
 from billing.money import dollars
 from billing.pricing import Bucket, Line, OutOfRange, Usage, ceiling
-from billing.pricing.cards import find
 from gateway import doorway, idempotency, kinds
 from gateway.asking import Asking
 from gateway.callers import Caller, Callers, keep_play_money_in_the_sandbox
 from gateway.catalog import Offer, Picture, Priced, Serving, Shelf
+from gateway.charging import has_price
 from gateway.dialects import gemini, oneshot
 from gateway.dialects.neutral import Tally
 from gateway.dialects.oneshot import ONE_SHOTS, OneShot
@@ -169,14 +169,7 @@ def _priced_alike(offer: Offer, caller: Caller, picture: Picture) -> tuple[Offer
 
 def counted_by(priced: Priced) -> Counted:
     """What has a price, and where cost is known a cost as well."""
-    return Counted(_has_price(priced, TOKENS), _has_price(priced, SEARCHES))
-
-
-def _has_price(priced: Priced, bucket: Bucket) -> bool:
-    tariff = priced.rates.tariffs[0]
-    if bucket.unit == "token" and tariff.ratios is not None:
-        return True
-    return all(find(table.numerators, bucket) is not None for table in (tariff.price, tariff.cost) if table is not None)
+    return Counted(has_price(priced.rates, TOKENS), has_price(priced.rates, SEARCHES))
 
 
 def _most_bytes(asked: Asked, request: OneShot) -> int:

@@ -11,7 +11,7 @@ from typing import Any
 
 from billing.money import usd_text
 from billing.pricing import Bucket, Circumstances, OutOfRange, Unpriced, Usage, charge
-from gateway import counts, doorway, oneshots, relay
+from gateway import counts, doorway, oneshots, relay, searching
 from gateway.callers import Caller, Callers
 from gateway.catalog import Picture, Priced, Shelf
 from gateway.dialects.reading import written
@@ -73,6 +73,7 @@ def _talk(meant: Asked, caller: Caller, picture: Picture, path: str) -> dict[str
     request = relay.read(meant)
     offer = picture.offer(request.model, storefront=caller.storefront, allowed=caller.allowed_models)
     doorway.check_purpose(meant.front, offer)
+    offer = searching.sold(request, offer, caller, picture)
     plea = relay.plea_of(meant, request, caller, offer, "", None)
     priced = picture.price(offer, offer.servings[0], storefront=caller.storefront, plan=caller.plan)
     given = min(estimate_input(request), plea.bounds(datetime.now(UTC)).input_tokens)

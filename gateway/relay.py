@@ -18,7 +18,7 @@ from django.conf import settings
 from msgspec import structs
 
 from billing.money import BadAmount, parse_usd, usd_text
-from gateway import alarms, doorway, idempotency, kinds, limits, policy, routing, token_plans
+from gateway import alarms, doorway, idempotency, kinds, limits, policy, routing, searching, token_plans
 from gateway.callers import Caller, Callers, ViewIsStale, keep_play_money_in_the_sandbox
 from gateway.calls import ABANDONED, BROKEN, Desk
 from gateway.catalog import Offer, Priced, Serving, Shelf
@@ -102,6 +102,7 @@ class Corridor:
                     request.model, storefront=caller.storefront, allowed=caller.allowed_models, plan=caller.plan
                 )
                 doorway.check_purpose(asked.front, offer)
+                offer = searching.sold(request, offer, caller, picture)
                 plea = plea_of(asked, request, caller, offer, visitor.country, claim)
                 plea = await self.guard.passed(plea, partial(policy.texts_of, request))
                 return await self.serve(asked, plea, partial(self._try, asked, request))
@@ -312,6 +313,7 @@ def plea_of(
         request_id=asked.request_id,
         country=country,
         claim=claim,
+        lines=searching.held(request),
     )
 
 

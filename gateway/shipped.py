@@ -10,6 +10,7 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, time
+from fractions import Fraction
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -19,6 +20,7 @@ from django.db import transaction
 from accounts import trail
 from billing import pricebook
 from billing.models.plans import CostCardVersion
+from billing.money import NANO_PER_USD
 from gateway.models import AIModel, Provider, Route
 from gateway.pricelists import CannotTell, Modalities, card_body, genai
 
@@ -138,6 +140,19 @@ def catalogue() -> Mapping[str, Any]:
     """The file as it was shipped."""
     read: dict[str, Any] = json.loads(CATALOGUE.read_text())
     return read
+
+
+@lru_cache(maxsize=1)
+def dearest_known() -> Mapping[str, Fraction]:
+    """What is counted otherwise than in tokens: the most, in nano-USD, that one unit costs anywhere on the list."""
+    dearest: dict[str, Fraction] = {}
+    for model in catalogue()["models"]:
+        for route in model["routes"]:
+            for rate in (route.get("card") or {}).get("rates", ()):
+                if (unit := rate.get("unit", "token")) != "token":
+                    price = Fraction(rate["price"]) * Fraction(NANO_PER_USD, rate["per"])
+                    dearest[unit] = max(price, dearest.get(unit, price))
+    return dearest
 
 
 @transaction.atomic

@@ -328,7 +328,7 @@ def _read_tools(source: Json, foreign: list[str]) -> tuple[tuple[Tool, ...], tup
         tools.append(
             _read_function(need(tool, "function", mapping, where), where, read_cache_mark(tool, where), foreign)
         )
-    server_tools += [name for name in SEARCHING if source.get(name)]
+    server_tools += [name for name in SEARCHING if source.get(name) not in (None, [])]  # an empty object asks as well
     return tuple(tools), tuple(server_tools)
 
 
