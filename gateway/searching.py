@@ -2,7 +2,8 @@
 
 Promise: a request that asks for them goes only to routes whose price for a search is known, and is refused by the
 tool's name where none is; the hold covers some, and what was reported is charged as its own line. A search that nobody
-asked for and nobody has priced is another matter: ``charging`` counts it as what the dearest known search costs.
+asked for and nobody has priced is another matter: ``charging`` counts it as what the dearest known search costs. The
+same goes for a search in what the provider keeps, which coding agents offer with every request.
 """
 
 from collections.abc import Iterator
@@ -24,7 +25,7 @@ def asked_for(request: Request) -> Iterator[str]:
     """The tools of a request that search, as whoever asks calls them."""
     for tool in request.server_tools:
         plain = tool.lower().replace("_", "")
-        if any(word in plain for word in WORDS):
+        if any(word in plain for word in WORDS) and not plain.startswith("cached "):
             yield tool
 
 

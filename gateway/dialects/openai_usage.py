@@ -7,6 +7,7 @@ the total tells which of three habits a host has, and is believed over their nam
 - thoughts in no field at all (Gemini's compatible address): output = total - prompt.
 """
 
+from collections.abc import Iterable
 from decimal import Decimal
 
 from gateway.dialects.counting import Counts, cached, total
@@ -40,6 +41,12 @@ def read_usage(usage: Json) -> Tally:
     )
 
 
+def with_searches(usage: Json, kinds: Iterable[str | None]) -> Json:
+    """Add the number of searches, which Responses lists with the output, by kind, and not with the usage."""
+    searches = sum(kind == "web_search_call" for kind in kinds)
+    return usage | {"searches": searches} if searches else usage
+
+
 def _totals(counts: Counts, usage: Json, *, reasoning: int, audio_in: int) -> tuple[int | None, int | None]:
     given = counts.of(usage, "prompt_tokens", "input_tokens")
     made = counts.of(usage, "completion_tokens", "output_tokens")
@@ -63,6 +70,7 @@ def _cache_read(counts: Counts, usage: Json, prompt: Json) -> int | None:
 def _searches(counts: Counts, usage: Json) -> int | None:
     tools = counts.part(usage, "server_tool_use_details") or counts.part(usage, "server_tool_use")
     return total(
+        counts.of(usage, "searches"),
         counts.of(tools, "web_search_requests"),
         counts.of(counts.part(usage, "server_side_tool_usage_details"), "web_search_calls"),
     )

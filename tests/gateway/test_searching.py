@@ -1,5 +1,7 @@
 """Searches a provider makes: priced by the piece, refused where they have no price, never at the rate of a token."""
 
+import json
+
 import pytest
 from django.utils import timezone
 
@@ -7,7 +9,8 @@ from accounts import trail
 from billing import pricebook
 from billing.models import Hold
 from gateway import alarms, searching
-from gateway.dialects.neutral import Request
+from gateway.dialects import openai_responses
+from gateway.dialects.neutral import Reported, Request
 from tests.gateway.fake_provider import chat
 from tests.gateway.houses import DOLLAR, until_seen
 from tests.gateway.test_failover import shop
@@ -42,6 +45,7 @@ def price_searches(usd_for_a_thousand: str) -> None:
         ("google_search_retrieval", True),
         ("x_search", True),
         ("local_shell", False),
+        ("cached web_search", False),
         ("bash_20250124", False),
         ("tool_search_tool_regex_20251119", False),
         ("code_execution", False),
@@ -51,6 +55,21 @@ def test_the_tools_that_search_are_known_by_their_names(tool, searches):
     request = Request(model="m", messages=(), server_tools=("code_execution", tool))
     assert bool(list(searching.asked_for(request))) is searches
     assert bool(searching.held(request)) is searches
+
+
+def test_searches_of_responses_are_counted_where_they_are_listed():
+    output = [{"type": "web_search_call", "status": "completed"}, {"type": "message"}, {"type": "web_search_call"}]
+    response = {"status": "completed", "output": output, "usage": {"input_tokens": 10, "output_tokens": 5}}
+    event = json.dumps({"type": "response.completed", "response": response}).encode()
+    [read] = [one for one in openai_responses.read_reply(json.dumps(response).encode()) if isinstance(one, Reported)]
+    seen = openai_responses.glimpse(event)
+    assert read.tally.searches == openai_responses.read_usage(seen.usage).searches == 2
+
+
+def test_what_coding_agents_always_offer_is_not_refused():
+    tools = [{"type": "web_search", "external_web_access": False}, {"type": "function", "name": "f"}]
+    request = openai_responses.read_request(json.dumps({"model": "m", "input": "hi", "tools": tools}).encode())
+    assert not list(searching.asked_for(request))
 
 
 def test_a_model_without_a_price_for_searches_refuses_them_by_name_and_asks_nobody():

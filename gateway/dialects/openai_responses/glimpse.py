@@ -8,19 +8,21 @@ from msgspec.json import Decoder
 from gateway.dialects.glimpse import ODD, Glimpse, Seen, said, strings
 from gateway.dialects.neutral import Json
 from gateway.dialects.openai_responses.read_replies import ENDS, EventReader
+from gateway.dialects.openai_usage import with_searches
 from gateway.dialects.reading import reply_members
 from gateway.dialects.sse import DONE
+
+
+class _Item(Struct):
+    type: str | None = None
+    name: str | None = None
 
 
 class _Response(Struct):
     status: str | None = None
     usage: Json | None = None
     error: Any = None
-
-
-class _Item(Struct):
-    type: str | None = None
-    name: str | None = None
+    output: list[_Item] | None = None
 
 
 class _Event(Struct):
@@ -47,7 +49,10 @@ def glimpse(data: bytes) -> Seen:
         return (seen.item.name or "") if seen.item else ""
     if seen.type in ENDS and seen.response is not None:
         failed = bool(seen.response.error) or seen.response.status in {"failed", "cancelled"}
-        return Glimpse("", seen.response.usage, seen.response.status, failed, not failed)
+        usage = seen.response.usage
+        if usage and seen.response.output:
+            usage = with_searches(usage, (item.type for item in seen.response.output))
+        return Glimpse("", usage, seen.response.status, failed, not failed)
     return Glimpse(failed=True) if seen.type == "error" else ""
 
 

@@ -23,7 +23,7 @@ from gateway.dialects.neutral import (
 )
 from gateway.dialects.openai_errors import read_broke
 from gateway.dialects.openai_responses.read_requests import PARAGRAPH, read_citation
-from gateway.dialects.openai_usage import read_usage
+from gateway.dialects.openai_usage import read_usage, with_searches
 from gateway.dialects.reading import reply_members
 from gateway.dialects.sse import DONE, ServerEvent
 
@@ -146,7 +146,10 @@ class EventReader:
     def finish(self, response: Json) -> list[Event]:
         """Read how an answer ended."""
         usage = response.get("usage")
-        reported: list[Event] = [Reported(read_usage(usage))] if type(usage) is dict and usage else []
+        made = (_text(item, "type") for item in _objects(response, "output"))
+        reported: list[Event] = (
+            [Reported(read_usage(with_searches(usage, made)))] if type(usage) is dict and usage else []
+        )
         status = _text(response, "status")
         if status in {"failed", "cancelled"} or response.get("error"):
             return [*reported, read_broke(response.get("error") or "The provider gave up on this answer.")]

@@ -211,7 +211,8 @@ def _read_tools(source: Json, foreign: list[str]) -> tuple[tuple[Tool, ...], tup
         tool = mapping(item, where[:-1])
         kind = need(tool, "type", string, where)
         if kind != "function":
-            server_tools.append(kind)
+            is_cached = tool.get("external_web_access") is False  # of what the provider keeps, as coding agents ask
+            server_tools.append(f"cached {kind}" if is_cached else kind)
             foreign.append(where + "type")
             continue
         foreign += strangers(tool, {"type", "name", "description", "parameters", "strict"}, where)
