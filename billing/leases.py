@@ -27,6 +27,7 @@ from billing.operations import Release, Rider
 HEARTBEAT_S = 5.0
 DEAD_AFTER = timedelta(seconds=30)
 SLICE = 100  # holds resolved in one transaction, so that no reserve waits long behind the sweep
+ALIKE = 1 << 16  # no two living leases are alike in these bits, which their processes' ids carry
 NUMBER_BITS = 39  # a lease gives out 5 * 10^11 numbers; 2^24 leases fit above them
 
 Story = Callable[[Sequence[int]], Mapping[int, tuple[Rider, ...]]]
@@ -133,8 +134,13 @@ class Lease:
 
 
 def _new_lease(name: str) -> int:
-    lease = ProcessLease.objects.create(name=name, started_at=Now(), heartbeat_at=Now())
-    return int(lease.pk)
+    """A new lease; one that is like a living one in its last bits is ended at once, and the next is taken."""
+    while True:
+        lease = ProcessLease.objects.create(name=name, started_at=Now(), heartbeat_at=Now())
+        living = ProcessLease.objects.filter(ended_at__isnull=True).exclude(pk=lease.pk).values_list("pk", flat=True)
+        if all((other - lease.pk) % ALIKE for other in living):
+            return int(lease.pk)
+        ProcessLease.objects.filter(pk=lease.pk).update(ended_at=Now())
 
 
 def sweep() -> int:

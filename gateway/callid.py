@@ -1,7 +1,9 @@
 """Ids of calls and attempts: 64 bits that sort by time, made without asking anybody.
 
-41 bits of milliseconds since 2026, 10 bits of the process lease, 12 bits of sequence. The database cuts its months
-along them, so the primary key is the partition key, and a page of calls is read backwards along one index.
+41 bits of milliseconds since 2026, 16 bits of the process lease, 6 bits of sequence; more calls in a millisecond take
+the next one. No two living processes have leases that are alike in these bits (``billing.leases``), so no two ids are.
+The database cuts its months along them, so the primary key is the partition key, and a page of calls is read backwards
+along one index.
 """
 
 import time
@@ -9,8 +11,8 @@ from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 
 EPOCH_MS = 1_767_225_600_000  # 2026-01-01T00:00:00Z
-PROCESS_BITS = 10
-SEQUENCE_BITS = 12
+PROCESS_BITS = 16
+SEQUENCE_BITS = 6
 
 
 def _milliseconds() -> int:
@@ -20,8 +22,8 @@ def _milliseconds() -> int:
 class CallIds:
     """The ids of one process; they only grow, also when the clock steps back."""
 
-    def __init__(self, process_id: int, clock: Callable[[], int] = _milliseconds) -> None:
-        self._process = process_id % (1 << PROCESS_BITS)
+    def __init__(self, process_id: Callable[[], int], clock: Callable[[], int] = _milliseconds) -> None:
+        self._process_id = process_id  # a process that was given up for dead has another
         self._clock = clock
         self._last_ms = 0
         self._sequence = 0
@@ -33,7 +35,8 @@ class CallIds:
         if self._sequence >> SEQUENCE_BITS:
             now_ms, self._sequence = now_ms + 1, 0
         self._last_ms = now_ms
-        return (now_ms << (PROCESS_BITS + SEQUENCE_BITS)) | (self._process << SEQUENCE_BITS) | self._sequence
+        process = self._process_id() % (1 << PROCESS_BITS)
+        return (now_ms << (PROCESS_BITS + SEQUENCE_BITS)) | (process << SEQUENCE_BITS) | self._sequence
 
 
 def first_id(moment: datetime) -> int:

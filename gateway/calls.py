@@ -32,7 +32,7 @@ from billing.operations import (
     Suspended,
 )
 from billing.pricing import Bounds, Charge, OutOfRange, Unpriced, affordable_output, ceiling
-from gateway import idempotency, limits, recovery, rows
+from gateway import idempotency, pace, recovery, rows
 from gateway.callers import ViewIsStale
 from gateway.callid import CallIds
 from gateway.catalog import Priced, Serving
@@ -44,7 +44,6 @@ from gateway.errors import (
     InvalidRequest,
     KeyBudgetExceeded,
     NotAllowed,
-    RateLimited,
     TooLarge,
     Unavailable,
 )
@@ -70,7 +69,7 @@ class Desk:
         self._committer = committer
         self._limiter = limiter
         self._lease = lease
-        self._ids = CallIds(lease.process_id)
+        self._ids = CallIds(lambda: lease.process_id)
 
     async def open(self, plea: Plea, priced: Priced, first: Serving) -> OpenCall:
         """Pass the limits and hold the money; the departure of the first attempt is in the same transaction."""
@@ -169,18 +168,8 @@ class Desk:
             return await sync_to_async(recovery.close_late, thread_sensitive=False)(operation)
 
     async def _admit(self, plea: Plea, call_id: int, bounds: Bounds) -> Admission:
-        admission = await self._limiter.admit(
-            hash_tag=f"org:{plea.caller.organization}",
-            scopes=plea.caller.scopes,
-            call=str(call_id),
-            tokens=bounds.input_tokens + bounds.output_tokens,
-        )
-        if not admission.admitted:
-            message = f"This goes over the limit of {admission.refused_by}; come back in {admission.retry_after_s} s."
-            refused = RateLimited(message, retry_after_s=admission.retry_after_s)
-            refused.headers = tuple(limits.told(admission))
-            raise refused
-        return admission
+        tokens = bounds.input_tokens + bounds.output_tokens
+        return await pace.passed(self._limiter, plea.caller, call=str(call_id), tokens=tokens)
 
     def _reserve(self, call: OpenCall, first: Serving, least: int, most: int) -> Reserve:
         caller = call.plea.caller

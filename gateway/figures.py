@@ -14,11 +14,11 @@ from django.db.models import Count, F, Max, Q, QuerySet, Sum
 
 from accounts.models import ApiKey, Organization
 from accounts.models.bounds import RATE_LIMITS
-from billing.models import Account, CapCounter
+from billing.models import Account, CapCounter, Hold
 from billing.models.ledger import NANO_USD, PRIORITIES
 from billing.money import NANO_PER_USD, Display
 from billing.operations import Cap
-from gateway.models import Call
+from gateway.models import Call, Departure
 
 Json = dict[str, Any]
 WINDOWS = {"minute": timedelta(minutes=1), "hour": timedelta(hours=1), "day": timedelta(days=1)}
@@ -128,17 +128,25 @@ def resets(now: datetime) -> Mapping[str, str]:
 
 
 def within(key: ApiKey, organization: Organization, *, now: datetime) -> tuple[bool, str]:
-    """Whether another call would be let through, by the calls that have ended; the words say which limit is reached."""
+    """Whether another call would be let through; the words say which limit is reached.
+
+    Of requests, those that run count as well; what they will use in tokens is known when they have ended.
+    """
     calls = Call.objects.of(organization)
+    open_holds = Hold.objects.of(organization).filter(outcome__isnull=True).values("pk")
+    running = Departure.objects.of(organization).filter(number=1, call_id__in=open_holds)
     starts = {"minute": now.replace(second=0, microsecond=0), "hour": now.replace(minute=0, second=0, microsecond=0)}
-    for owner, rows in ((key, calls.filter(api_key_id=key.pk)), (organization, calls)):
+    whose = Q(api_key_id=key.pk)
+    for owner, rows, on in ((key, calls.filter(whose), running.filter(whose)), (organization, calls, running)):
         for name in RATE_LIMITS:
             limit = getattr(owner, name)
             if limit is None:
                 continue
             what, _, window = name.partition("_per_")
-            spent = used(since(rows, starts.get(window, today(now))))
-            if (spent.requests if what == "requests" else spent.tokens) >= limit:
+            start = starts.get(window, today(now))
+            spent = used(since(rows, start))
+            requests = spent.requests + on.filter(leaves_at__gte=start).count()
+            if (requests if what == "requests" else spent.tokens) >= limit:
                 return False, f"The limit of {limit} {what} per {window} is reached"
     return True, "Within limits"
 

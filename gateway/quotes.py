@@ -2,16 +2,18 @@
 
 Promise: a quote is read, priced and bounded by the same functions as the call itself, so the worst case is the hold
 that call would ask for. ``?for=`` names the path the body is meant for (a chat by default), Gemini's with its model.
-The likely price takes our estimate of the question and an answer of usual length; it promises nothing.
+A quote counts as a request, without tokens, against the limits of its key and organization. The likely price takes our
+estimate of the question and an answer of usual length; it promises nothing.
 """
 
 from dataclasses import replace
 from datetime import UTC, datetime
+from secrets import token_hex
 from typing import Any
 
 from billing.money import usd_text
 from billing.pricing import Bucket, Circumstances, OutOfRange, Unpriced, Usage, charge
-from gateway import counts, doorway, oneshots, relay, searching
+from gateway import counts, doorway, limits, oneshots, pace, relay, searching
 from gateway.callers import Caller, Callers
 from gateway.catalog import Picture, Priced, Shelf
 from gateway.dialects.reading import written
@@ -19,6 +21,7 @@ from gateway.doorway import Asked, Reply, front_for
 from gateway.entrance import read_anew
 from gateway.errors import InvalidRequest
 from gateway.fair_billing import Rule
+from gateway.limits import Limiter
 from gateway.metering import estimate_input
 from gateway.records import Plea
 from gateway.relay import JSON
@@ -30,8 +33,8 @@ CHAT = "/v1/chat/completions"
 class Quotes:
     """Answers what a call would cost."""
 
-    def __init__(self, *, shelf: Shelf, callers: Callers) -> None:
-        self._shelf, self._callers = shelf, callers
+    def __init__(self, *, shelf: Shelf, callers: Callers, limiter: Limiter) -> None:
+        self._shelf, self._callers, self._limiter = shelf, callers, limiter
 
     async def answer(self, asked: Asked) -> Reply:
         """Answer one request, or raise a ``GatewayError``."""
@@ -39,7 +42,12 @@ class Quotes:
         visitor = doorway.enter(asked, picture)
         meant = meant_by(asked)
         caller = await read_anew(self._callers, visitor)
-        return Reply(200, (JSON,), written(_quote(meant, caller, picture, asked.query.get("for", CHAT))))
+        admission = await pace.passed(self._limiter, caller, call=f"quote {token_hex(8)}", tokens=0)
+        try:
+            told = _quote(meant, caller, picture, asked.query.get("for", CHAT))
+        finally:
+            await self._limiter.settle(admission, tokens=0)
+        return Reply(200, (JSON, *limits.told(admission)), written(told))
 
 
 def meant_by(asked: Asked) -> Asked:

@@ -86,7 +86,8 @@ class Gateway:
             await self._redis.start()
         self._committer.start()
         self._transport = Upstream()
-        desk = Desk(committer=self._committer, limiter=self._redis or LocalLimiter(), lease=self._lease)
+        limiter = self._redis or LocalLimiter()
+        desk = Desk(committer=self._committer, limiter=limiter, lease=self._lease)
         callers, health = Callers(), Health()
         corridor = Corridor(
             shelf=self.shelf,
@@ -106,7 +107,7 @@ class Gateway:
                 "talk": corridor,
                 "once": OneShots(shelf=self.shelf, callers=callers, corridor=corridor, asking=asking),
                 "count": Counts(shelf=self.shelf, callers=callers, corridor=corridor, asking=asking),
-                "quote": Quotes(shelf=self.shelf, callers=callers),
+                "quote": Quotes(shelf=self.shelf, callers=callers, limiter=limiter),
             }
         )
         self.express = Express(self.reception)

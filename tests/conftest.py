@@ -142,6 +142,7 @@ EITHER = (
     "tests/gateway/test_errors.py",
     "tests/gateway/test_health.py",
     "tests/gateway/test_kinds.py",
+    "tests/gateway/test_limits_alone.py",
     "tests/gateway/test_metering.py",
     "tests/gateway/test_routing.py",
     "tests/gateway/test_sse.py",

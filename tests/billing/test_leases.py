@@ -134,3 +134,15 @@ def test_a_process_knows_how_many_of_its_kind_live() -> None:
     age(second.process_id, DEAD_AFTER + timedelta(seconds=1))
     assert first.beat()
     assert first.neighbours == 1
+
+
+def test_no_two_living_leases_are_alike_in_the_bits_that_ids_carry(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(leases, "ALIKE", 4)
+    living = [Lease(f"gateway {number}") for number in range(4)]
+    for lease in living[:3]:
+        lease.take()
+    ProcessLease.objects.filter(pk=living[1].process_id).update(ended_at=Now())
+    for lease in living[1:]:  # one wakes up and finds its lease gone, one comes anew; the third keeps its own
+        lease.beat() if lease is not living[3] else lease.take()
+    numbers = [lease.process_id % 4 for lease in living]
+    assert len(set(numbers)) == 4

@@ -7,7 +7,6 @@ from typing import Any
 
 import pytest
 import redis
-from django.conf import settings
 
 from gateway.limits import Admission, RedisLimiter, Scope
 from gateway.limits.alone import Alone, Told
@@ -224,7 +223,6 @@ def test_patience_ends():
 
 
 @pytest.mark.slow
-@pytest.mark.skipif(bool(settings.REDIS_URL), reason="no database is asked here, so the run on SQLite is enough")
 @pytest.mark.parametrize("trouble", ["slowish", "frozen", "killed"])
 def test_several_processes_never_admit_more_than_one_further_allowance(trouble):
     times_s = (1.0, 1.2, 1.8)
