@@ -60,7 +60,8 @@ class Asking:
 
     def _refused(self, asked: Asked, call: OpenCall, serving: Serving, answer: Answer) -> Exception:
         """Read what the provider refused with, in the words of the door, which are also the provider's here."""
-        told = DIALECTS[asked.front.dialect].read_error(answer.status, answer.headers, answer.body)
+        body = answer.body.replace(serving.secret.encode(), b"[our key]")  # some providers say back what they refuse
+        told = DIALECTS[asked.front.dialect].read_error(answer.status, answer.headers, body)
         call.tries[-1].error = told.meaning
         error: GatewayError = for_client(told)
         if told.meaning not in ELSEWHERE:

@@ -53,13 +53,17 @@ class Counts:
         return await self._corridor.serve(asked, plea, partial(self._ask, asked))
 
     async def _ask(self, asked: Asked, call: OpenCall, serving: Serving) -> Reply:
-        body = _for_provider(asked, serving.upstream_model)
-        answer = await self._asking.ask(asked, call, serving, way=asked.front.way, body=body)
+        question = _for_provider(asked, serving.upstream_model)
+        answer = await self._asking.ask(asked, call, serving, way=asked.front.way, body=question)
         with self._asking.reading(serving):
-            reply_members(answer.body)
+            told = reply_members(answer.body)
+        # A count has no usage; what a provider says beside it of its prices is nobody's business.
+        body = (
+            written({name: said for name, said in told.items() if name != "usage"}) if "usage" in told else answer.body
+        )
         self._asking.worked(call, serving)
         closed = await self._corridor.settle(call, End(CallState.DONE, 200, Rule.COUNTING_IS_FREE))
-        return Reply(200, (JSON, *told_headers(call, closed)), answer.body)
+        return Reply(200, (JSON, *told_headers(call, closed)), body)
 
 
 def read(asked: Asked) -> Request:
