@@ -1,8 +1,10 @@
 """What is asked and what comes back: frozen values, and the two-method interface that tests put their own behind."""
 
 from collections.abc import AsyncIterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Protocol
+
+from msgspec import Struct
 
 KIB = 1024
 MIB = 1024 * KIB
@@ -27,8 +29,7 @@ class Caps:
     body_bytes: int = 32 * MIB
 
 
-@dataclass(frozen=True, slots=True)
-class Request:
+class Request(Struct, frozen=True):
     """One wire request. ``provider`` names the pool of connections; ``allow_private`` comes from the provider's row."""
 
     method: str
@@ -36,13 +37,12 @@ class Request:
     headers: tuple[tuple[str, str], ...] = ()
     body: bytes = b""
     provider: str = ""
-    timeouts: Timeouts = field(default=Timeouts())
-    caps: Caps = field(default=Caps())
+    timeouts: Timeouts = Timeouts()
+    caps: Caps = Caps()
     allow_private: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class Answer:
+class Answer(Struct, frozen=True):
     """A whole answer; header names are lower case."""
 
     status: int

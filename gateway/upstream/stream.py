@@ -3,6 +3,7 @@
 import asyncio
 import zlib
 from collections.abc import Mapping
+from functools import lru_cache
 from types import TracebackType
 from typing import Literal, Protocol, Self
 
@@ -10,8 +11,10 @@ import aiohttp
 
 from gateway.upstream.asking import KIB, Request, Timeouts
 from gateway.upstream.errors import Broken, TimedOut, TooLarge, UpstreamError
+from gateway.upstream.wire import Head
 
 PIECE_BYTES = 64 * KIB
+RawHeaders = tuple[tuple[bytes, bytes], ...]
 
 
 class Lender(Protocol):
@@ -23,20 +26,22 @@ class Lender(Protocol):
 class ComingStream:
     """The body as it comes, watched: one timer, re-armed lazily, ends an answer that is late, by failing the read."""
 
-    def __init__(self, pool: Lender, response: aiohttp.ClientResponse, request: Request, started_at: float) -> None:
-        self.status = response.status
+    def __init__(self, pool: Lender, head: Head, request: Request, watch: "Watch") -> None:
+        self.status = head.status
         self._pool: Lender | None = pool
-        self._response = response
-        self._content = response.content
+        self._head = head
+        self._content = head.content
         self._caps = request.caps
         self._received = 0
-        streams = response.headers.get("content-type", "").startswith("text/event-stream")
-        self._event = _EventSize(request.caps.event_bytes) if streams else None
+        self._event: _EventSize | None = None
         self._inflater: _Inflater | None = None
         self._failure: UpstreamError | None = None
-        self._watch = _Watch(self, request.timeouts, started_at)
+        self._watch = watch
+        watch.tell(self)
         try:
-            self.headers: Mapping[str, str] = _heard(response, self._caps.header_bytes)
+            self.headers: Mapping[str, str] = _heard(head.raw_headers, self._caps.header_bytes)
+            if self.headers.get("content-type", "").startswith("text/event-stream"):
+                self._event = _EventSize(request.caps.event_bytes)
             self._inflater = _inflater_for(self.headers)
             self._announced()
         except UpstreamError:
@@ -74,6 +79,16 @@ class ComingStream:
         self.close()
         raise failure
 
+    def at_hand(self) -> bytes | None:
+        """The whole body, where all of it came with its head, as short answers do; None where it must be waited for."""
+        if self._inflater is not None or self._event is not None or self._failure is not None:
+            return None
+        if not self._content.is_eof() or self._content.exception() is not None:
+            return None
+        body = self._content.read_nowait(-1)
+        self._weigh(body)
+        return body
+
     def close(self) -> None:
         """Give the connection back if the answer ended, else drop it."""
         pool, self._pool = self._pool, None
@@ -81,13 +96,13 @@ class ComingStream:
             return
         pool.busy -= 1
         self._watch.stop()
-        self._response.close()
+        self._head.close()
 
-    def expire(self, which: str) -> None:
+    def set_exception(self, failure: UpstreamError) -> None:
         """Fail the read that waits, or the next one."""
-        self._failure = TimedOut(which)
-        self._content.set_exception(self._failure)
-        self._response.close()
+        self._failure = failure
+        self._content.set_exception(failure)
+        self._head.close()
 
     def _weigh(self, piece: bytes) -> None:
         if piece and self._event is not None and self._event.outgrown(piece):
@@ -123,18 +138,28 @@ class ComingStream:
             raise TooLarge("body")
 
 
-class _Watch:
-    """Ends a stream whose next byte does not come in time. Costs one timer per answer, not one per read."""
+class Failing(Protocol):
+    """A reader that can be told that its time is up."""
 
-    def __init__(self, stream: ComingStream, timeouts: Timeouts, started_at: float) -> None:
+    def set_exception(self, failure: UpstreamError) -> None: ...
+
+
+class Watch:
+    """Ends an answer whose next byte does not come in time. Costs one timer per answer, not one per read."""
+
+    def __init__(self, timeouts: Timeouts, started_at: float) -> None:
         self._loop = asyncio.get_running_loop()
-        self._stream = stream
+        self._reader: Failing | None = None
         self._idle_s = timeouts.idle_s
         self._total_at = started_at + timeouts.total_s
         self._due = started_at + timeouts.first_byte_s
         self._which: Literal["first_byte", "idle", "total"] = "first_byte"
         self._first = True
         self._timer = self._loop.call_at(min(self._due, self._total_at), self._look)
+
+    def tell(self, waiting: Failing) -> None:
+        """From now on this is who waits."""
+        self._reader = waiting
 
     def waiting(self) -> None:
         """The reader waits for bytes from now on."""
@@ -157,12 +182,16 @@ class _Watch:
 
     def _look(self) -> None:
         now = self._loop.time()
-        if now >= self._total_at:
-            self._stream.expire("total")
-        elif now >= self._due:
-            self._stream.expire(self._which)
+        if now >= self._due and self._due <= self._total_at:
+            self._expire(self._which)
+        elif now >= self._total_at:
+            self._expire("total")
         else:
             self._timer = self._loop.call_at(min(self._due, self._total_at), self._look)
+
+    def _expire(self, which: str) -> None:
+        if self._reader is not None:  # else the connecting has its own clock
+            self._reader.set_exception(TimedOut(which))
 
 
 class _EventSize:
@@ -236,9 +265,13 @@ def _inflater_for(headers: Mapping[str, str]) -> _Inflater | None:
     raise Broken("the provider compressed its answer in a way nobody asked for", answered=True)
 
 
-def _heard(response: aiohttp.ClientResponse, cap_bytes: int) -> dict[str, str]:
+def _heard(raw: RawHeaders, cap_bytes: int) -> dict[str, str]:
     """The answer's headers, names in lower case, bytes one to one."""
-    raw = response.raw_headers
-    if sum(len(name) + len(value) for name, value in raw) > cap_bytes:
+    if sum([len(name) + len(value) for name, value in raw]) > cap_bytes:
         raise TooLarge("header")
-    return {name.decode("latin-1").lower(): value.decode("latin-1") for name, value in raw}
+    return {_lowered(name): value.decode("latin-1") for name, value in raw}
+
+
+@lru_cache(maxsize=256)
+def _lowered(name: bytes) -> str:
+    return name.decode("latin-1").lower()

@@ -1,26 +1,24 @@
 """The real transport: pools of connections, one per provider and address, and the way from a request to its stream."""
 
 import asyncio
-import io
 import ssl
 from functools import lru_cache
 from typing import Self
 
 import aiohttp
 from aiohttp.abc import AbstractResolver
+from aiohttp.client_reqrep import ConnectionKey
 from aiohttp.connector import Connection
+from aiohttp.http import HttpProcessingError
 from aiohttp.tracing import Trace
 from yarl import URL
 
-from gateway.upstream import addresses
-from gateway.upstream.asking import KIB, MIB, Answer, Request
+from gateway.upstream import addresses, wire
+from gateway.upstream.asking import Answer, Request, Timeouts
 from gateway.upstream.errors import Broken, ConnectFailed, Refused, TimedOut, TooLarge, Unsendable, UpstreamError
-from gateway.upstream.stream import ComingStream
+from gateway.upstream.stream import ComingStream, Watch
 
 FRAMING = frozenset({"connection", "content-length", "host", "te", "trailer", "transfer-encoding", "upgrade"})
-OURS_TO_SAY = ("User-Agent", "Accept", "Accept-Encoding", "Content-Type")
-LARGE_BODY_BYTES = MIB  # from here on aiohttp wants a file: it warns of large bytes
-BUFFER_BYTES = 64 * KIB
 MOST_STALE = 16
 HEADERS_TOO_LARGE = ("Got more than", "Too many headers")  # aiohttp tells these apart by their words alone
 
@@ -53,10 +51,12 @@ class Upstream:
         """Ask, and wait for all of the answer."""
         stream = await self.stream(request)
         try:
-            pieces = [piece async for piece in stream]
+            body = stream.at_hand()
+            if body is None:
+                body = b"".join([piece async for piece in stream])
         finally:
             stream.close()
-        return Answer(stream.status, stream.headers, pieces[0] if len(pieces) == 1 else b"".join(pieces))
+        return Answer(stream.status, stream.headers, body)
 
     async def stream(self, request: Request) -> ComingStream:
         """Ask, and come back with status and headers; whoever gets the stream closes it."""
@@ -67,7 +67,7 @@ class Upstream:
             return await pool.ask(request, url, headers)
         except UpstreamError:
             raise
-        except (aiohttp.ClientError, TimeoutError, ValueError, OSError) as error:
+        except (aiohttp.ClientError, HttpProcessingError, TimeoutError, ValueError, OSError) as error:
             failure = _failure(error)
         raise failure  # out here, so that the error carries no memory of the client's own, which quotes what it sent
 
@@ -75,7 +75,7 @@ class Upstream:
         """Close every connection."""
         pools, self._pools = list(self._pools.values()), {}
         for pool in pools:
-            await pool.session.close()
+            await pool.connector.close()
         await asyncio.gather(*self._closing)
 
     def _pool(self, request: Request, url: URL) -> "_Pool":
@@ -83,7 +83,7 @@ class Upstream:
         pool = self._pools.pop(key, None)
         if pool is None:
             self._make_room()
-            pool = _Pool(self._session(allow_private=request.allow_private))
+            pool = _Pool(self._connector(allow_private=request.allow_private), url)
         self._pools[key] = pool  # the least recently used stands first
         return pool
 
@@ -91,12 +91,12 @@ class Upstream:
         """Close the idle pool that nobody has used for longest, when there are many."""
         idle = next((key for key, pool in self._pools.items() if not pool.busy), None)
         if idle is not None and len(self._pools) >= self._most_pools:
-            closing = asyncio.ensure_future(self._pools.pop(idle).session.close())
+            closing = asyncio.ensure_future(_closed(self._pools.pop(idle).connector))
             self._closing.add(closing)
             closing.add_done_callback(self._closing.discard)
 
-    def _session(self, *, allow_private: bool) -> aiohttp.ClientSession:
-        connector = _Connector(
+    def _connector(self, *, allow_private: bool) -> "_Connector":
+        return _Connector(
             limit=self._connections_per_pool,
             keepalive_timeout=15,  # shorter than any provider's: a POST on a connection just closed cannot be resent
             ttl_dns_cache=10,
@@ -104,13 +104,10 @@ class Upstream:
             resolver=self._resolver,
             socket_factory=addresses.private_socket if allow_private else addresses.public_socket,
         )
-        return aiohttp.ClientSession(
-            connector=connector,
-            cookie_jar=aiohttp.DummyCookieJar(),
-            auto_decompress=False,
-            trust_env=False,
-            read_bufsize=BUFFER_BYTES,
-        )
+
+
+async def _closed(connector: aiohttp.BaseConnector) -> None:
+    await connector.close()
 
 
 class _Connector(aiohttp.TCPConnector):
@@ -129,52 +126,54 @@ class _Connector(aiohttp.TCPConnector):
             connection.close()
         raise aiohttp.ServerDisconnectedError
 
+    async def kept(self, key: ConnectionKey) -> Connection | None:
+        """A connection that is open already, without waiting for anything."""
+        while (connection := await self._get(key, [])) is not None:
+            if connection.protocol is not None and not connection.protocol.should_close:
+                return connection
+            connection.close()
+        return None
+
 
 class _Pool:
     """The connections to one address for one provider."""
 
-    def __init__(self, session: aiohttp.ClientSession) -> None:
-        self.session = session
+    def __init__(self, connector: _Connector, url: URL) -> None:
+        self.connector = connector
         self.busy = 0
+        # Whom to connect to, in aiohttp's form; what is asked there is written by ``wire``.
+        self._whom = aiohttp.ClientRequest("POST", url.origin(), loop=asyncio.get_running_loop())
+        self._key = self._whom.connection_key
 
     async def ask(self, request: Request, url: URL, headers: list[tuple[str, str]]) -> ComingStream:
         """Send the request and wait for the head of the answer."""
+        question = wire.written(request.method, url, headers, request.body)
         started_at = asyncio.get_running_loop().time()
         self.busy += 1
+        connection: Connection | None = None
+        watch = Watch(request.timeouts, started_at)
         try:
-            response = await self._head(request, url, headers, started_at)
+            connection = await self.connector.kept(self._key)
+            if connection is None:
+                connection = await self._connected(request.timeouts, started_at)
+            head = await wire.exchanged(connection, question, watch, header_bytes=request.caps.header_bytes)
         except BaseException:
             self.busy -= 1
+            watch.stop()
+            if connection is not None:
+                connection.close()
             raise
-        return ComingStream(self, response, request, started_at)
+        return ComingStream(self, head, request, watch)
 
-    async def _head(
-        self, request: Request, url: URL, headers: list[tuple[str, str]], started_at: float
-    ) -> aiohttp.ClientResponse:
-        timeouts = request.timeouts
+    async def _connected(self, timeouts: Timeouts, started_at: float) -> Connection:
+        which: str = "connect"
         try:
-            async with asyncio.timeout_at(started_at + min(timeouts.first_byte_s, timeouts.total_s)):
-                return await self.session.request(
-                    request.method,
-                    url,
-                    headers=headers,
-                    data=_payload(request.body),
-                    skip_auto_headers=OURS_TO_SAY,
-                    allow_redirects=False,
-                    timeout=_patience(timeouts.connect_s),
-                    max_field_size=request.caps.header_bytes,
-                )
-        except aiohttp.ConnectionTimeoutError:
-            raise
+            async with asyncio.timeout_at(started_at + min(timeouts.first_byte_s, timeouts.total_s)) as patience:
+                return await self.connector.connect(self._whom, [], _patience(timeouts.connect_s))
         except TimeoutError:
-            failure = TimedOut("first_byte" if timeouts.first_byte_s <= timeouts.total_s else "total")
-        raise failure
-
-
-def _payload(body: bytes) -> bytes | io.BytesIO | None:
-    if len(body) >= LARGE_BODY_BYTES:
-        return io.BytesIO(body)
-    return body or None
+            if patience.expired():
+                which = "first_byte" if timeouts.first_byte_s <= timeouts.total_s else "total"
+        raise TimedOut(which, sent=which != "connect")
 
 
 def _sendable(headers: tuple[tuple[str, str], ...]) -> list[tuple[str, str]]:
@@ -210,15 +209,13 @@ def _patience(connect_s: float) -> aiohttp.ClientTimeout:
 def _failure(error: Exception) -> UpstreamError:
     """Say what happened without repeating what the client said: it quotes addresses, headers and answers."""
     match error:
-        case aiohttp.ConnectionTimeoutError():
-            return TimedOut("connect", sent=False)
         case aiohttp.ClientConnectorError():
             return _unconnected(error)
-        case aiohttp.ClientResponseError() if error.message.startswith(HEADERS_TOO_LARGE):
+        case HttpProcessingError() if error.message.startswith(HEADERS_TOO_LARGE):
             return TooLarge("header")
-        case aiohttp.ClientResponseError():
+        case HttpProcessingError():
             return Broken("what came back was no HTTP", answered=False)
-        case aiohttp.InvalidURL() | aiohttp.NonHttpUrlClientError() | ValueError():
+        case ValueError():
             return Unsendable("an address, method or header HTTP cannot carry", sent=False)
         case _:
             return Broken("the connection ended before the answer began", answered=False)

@@ -135,7 +135,7 @@ def test_a_name_that_changes_its_mind_is_refused_at_its_next_connection():
                 with pytest.raises((Refused, ConnectFailed)):
                     await ask(client, f"https://rebind.example:{inner.port}/")
                 for pool in client._pools.values():
-                    pool.session.connector.clear_dns_cache()
+                    pool.connector.clear_dns_cache()
             return names.asked, inner.connections
 
     assert asyncio.run(run()) == (2, 0)
