@@ -6,7 +6,7 @@ read, so that even a writer who forgot the lock could not lose an update.
 """
 
 import json
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from datetime import UTC, date, datetime
 from functools import cache
 from types import ModuleType
@@ -165,21 +165,34 @@ class Page:
     # --- Reading ------------------------------------------------------------------------------------------------------
 
     def read(self, operations: Sequence[Operation]) -> None:
-        """Lock the wallets in the order of their ids, then read what the operations speak of."""
+        """Lock the wallets in the order of their ids, then read what the operations speak of; all asked in one go.
+
+        The database answers in order, so everything after the first question is read under the locks.
+        """
+        asked: list[tuple[str, Sequence[Any], Callable[[list[Any]], None]]] = []
+        numbers = self.engine.numbers
         organizations = {operation.organization_id for operation in operations if not isinstance(operation, Post)}
         if organizations:
-            self._read_wallets(organizations)
-            whole = {
-                operation.organization_id
-                for operation in operations
-                if isinstance(operation, (Credit, Withdraw, Lapse))
-            }
-            self._read_accounts(self.sql.balances, self.wallets.keys() - whole)
-            self._read_accounts(self.sql.accounts, self.wallets.keys() & whole)
-        self._read_counters(operations)
-        self._read_holds({op.hold_id for op in operations if isinstance(op, (Reserve, Extend, Settle, Release))})
-        causes = [op for op in operations if isinstance(op, (Credit, Withdraw, Post))]
-        if causes:
+            whole = {op.organization_id for op in operations if isinstance(op, (Credit, Withdraw, Lapse))}
+            asked.append((self.sql.wallets, (numbers(sorted(organizations)),), self._take_wallets))
+            if held := organizations - whole:
+                asked.append((self.sql.balances, (numbers(held),), self._take_accounts))
+            if whole:
+                asked.append((self.sql.accounts, (numbers(whole),), self._take_accounts))
+        if wanted := self._wanted_counters(operations):
+            asked.append((self.sql.counters_by_key, self.engine.keys(wanted), self._take_counters))
+        if holds := {op.hold_id for op in operations if isinstance(op, (Reserve, Extend, Settle, Release))}:
+            parameters = (numbers(holds),)
+            asked.append((self.sql.held_counters, parameters, self._take_counters))
+            asked.append((self.sql.holds, parameters, self._take_holds))
+            asked.append((self.sql.lines, parameters, self._take_lines))
+        if asked:
+            answers = self.engine.asked(self.cursor, [question[:2] for question in asked])
+            for (_, _, take), rows in zip(asked, answers, strict=True):
+                take(rows)
+        if wanted:
+            self._open_counters(wanted)
+        if causes := [op for op in operations if isinstance(op, (Credit, Withdraw, Post))]:
             self._read_causes(causes)
 
     def _all(self, statement: str, *parameters: Any) -> list[Any]:
@@ -187,78 +200,61 @@ class Page:
         found: list[Any] = self.cursor.fetchall()
         return found
 
-    def _read_wallets(self, organizations: set[int]) -> None:
-        for organization_id, epoch, suspended in self._all(
-            self.sql.wallets, self.engine.numbers(sorted(organizations))
-        ):
+    def _take_wallets(self, rows: list[Any]) -> None:
+        for organization_id, epoch, suspended in rows:
             self.wallets[organization_id] = Wallet(organization_id, epoch, bool(suspended))
 
-    def _read_accounts(self, statement: str, organizations: Iterable[int]) -> None:
-        if not organizations:
-            return
+    def _take_accounts(self, rows: list[Any]) -> None:
         now = self.engine.clock(self.now)
         touched = set()
-        for row in self._all(statement, self.engine.numbers(organizations)):
+        for row in rows:
+            if (wallet := self.wallets.get(row[1])) is None:  # opened a moment after we asked for it
+                continue
             account = Account(row, now)
             self.accounts[account.id] = account
-            wallet = self.wallets[row[1]]
             wallet.add(account)
             touched.add(wallet)
         for wallet in touched:
             if len(wallet.grants) > 1:
-                wallet.grants.sort(key=lambda account: account.burn_key)
+                wallet.grants.sort(key=_burn_key)
 
     def counter_key(self, organization_id: int, cap: Cap) -> CounterKey:
         """The name of a cap's counter in the window of now."""
         return (organization_id, cap.scope_kind, cap.scope_id, cap.window, self.starts[cap.window])
 
-    def _read_counters(self, operations: Sequence[Operation]) -> None:
-        wanted = {
+    def _wanted_counters(self, operations: Sequence[Operation]) -> set[CounterKey]:
+        return {
             self.counter_key(operation.organization_id, cap)
             for operation in operations
-            if isinstance(operation, Reserve) and operation.organization_id in self.wallets
+            if isinstance(operation, Reserve)
             for cap in operation.caps
         }
-        if not wanted:
-            return
-        self._find_counters(wanted)
-        missing = sorted(wanted - self.counter_ids.keys())
+
+    def _open_counters(self, wanted: set[CounterKey]) -> None:
+        """Counters of a window that nobody has called in yet."""
+        missing = sorted(key for key in wanted - self.counter_ids.keys() if key[0] in self.wallets)
         if missing:
             self.engine.insert(self.cursor, ledger_tables.COUNTERS, [(*key, 0, 0) for key in missing], None)
-            self._find_counters(missing)
+            self._take_counters(self._all(self.sql.counters_by_key, *self.engine.keys(missing)))
 
-    def _find_counters(self, wanted: Iterable[CounterKey]) -> None:
-        for row in self._all(self.sql.counters_by_key, *self.engine.keys(wanted)):
-            self.counters[row[0]] = Counter(row)
+    def _take_counters(self, rows: list[Any]) -> None:
+        for row in rows:
+            if row[0] not in self.counters:
+                self.counters[row[0]] = Counter(row)
             self.counter_ids[row[3], row[4], row[5], row[6], str(row[7])] = row[0]
 
-    def _read_holds(self, hold_ids: set[int]) -> None:
-        if not hold_ids:
-            return
-        caps: dict[int, list[list[int]]] = {}
-        for row in self._all(self.sql.holds, self.engine.numbers(hold_ids)):
+    def _take_holds(self, rows: list[Any]) -> None:
+        for row in rows:
             hold = self.holds[row[0]] = Hold(row[0], row[1], row[2], [])
             hold.held = hold.seen_held = row[3]
             if row[4] != "[]":
-                caps[hold.id] = json.loads(row[4])
+                hold.caps = [(self.counters[counter_id], limit) for counter_id, limit in json.loads(row[4])]
             hold.outcome, hold.charged, hold.unrecovered, hold.late = row[5], row[6], row[7], bool(row[8])
-        if self.holds:
-            self._read_lines()
-        if caps:
-            self._read_caps(caps)
 
-    def _read_lines(self) -> None:
-        for hold_id, step, account_id, amount, value_nano in self._all(self.sql.lines, self.engine.numbers(self.holds)):
+    def _take_lines(self, rows: list[Any]) -> None:
+        for hold_id, step, account_id, amount, value_nano in rows:
             # A line of an ended hold may name an account that holds nothing any more and was not read.
             self.holds[hold_id].lines.append((step, self.accounts.get(account_id), amount, value_nano))  # type: ignore[arg-type]
-
-    def _read_caps(self, caps: dict[int, list[list[int]]]) -> None:
-        unread = {counter_id for pairs in caps.values() for counter_id, _ in pairs} - self.counters.keys()
-        if unread:
-            for row in self._all(self.sql.counters, self.engine.numbers(unread)):
-                self.counters[row[0]] = Counter(row)
-        for hold_id, pairs in caps.items():
-            self.holds[hold_id].caps = [(self.counters[counter_id], limit) for counter_id, limit in pairs]
 
     def _read_causes(self, causes: Sequence[Credit | Withdraw | Post]) -> None:
         uids = {operation.uid for operation in causes}
@@ -352,7 +348,7 @@ class Page:
 
     def write(self) -> None:
         """Put everything down. Lines go before their holds, because a hold's trigger adds them up."""
-        with self.engine.together(self.connection):
+        with self.engine.together(self.cursor):
             self._write()
         for table, wanted, changed in self.changes:
             if changed() != wanted:
@@ -393,6 +389,10 @@ class Page:
     def _change(self, change: Change, rows: Sequence[tuple[Any, ...]]) -> None:
         if rows:
             self.changes.append((change.table, len(rows), self.engine.change(self.cursor, change, rows, self.now)))
+
+
+def _burn_key(account: Account) -> Any:
+    return account.burn_key
 
 
 def owed_uid(uid: str) -> str:

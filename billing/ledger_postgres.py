@@ -6,22 +6,29 @@ keys pass. Mirrors ``ledger_sqlite``.
 
 import json
 from collections.abc import Callable, Iterable, Sequence
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, suppress
 from datetime import datetime
 from functools import cache
 from typing import Any
 
-import psycopg
+import msgspec
 from django.db.backends.base.base import BaseDatabaseWrapper
 
 from billing.ledger_tables import Change, Table
+from billing.ledger_wire import Line, Question
 from billing.operations import Rider
+
+_quickly = msgspec.json.Encoder(enc_hook=str).encode
 
 MARK = "%s"
 AMONG = "= ANY(%s::bigint[])"
 AMONG_TEXT = "= ANY(%s::text[])"
 LOCK = " FOR NO KEY UPDATE"
 CAPS = "caps::text"
+HELD_CAPS = (
+    "(SELECT (pair ->> 0)::bigint FROM billing_hold AS h CROSS JOIN LATERAL jsonb_array_elements(h.caps) AS pair"
+    " WHERE h.id = ANY(%s::bigint[]))"
+)
 KEYED = (
     "unnest(%s::bigint[], %s::text[], %s::bigint[], %s::text[], %s::date[])"
     " AS k(organization_id, scope_kind, scope_id, window_kind, window_start)"
@@ -30,9 +37,15 @@ KEYED = (
 )
 
 
-def cursor(connection: BaseDatabaseWrapper) -> psycopg.Cursor[Any]:
-    """A cursor that binds on the server, which Django's own does only on request."""
-    return psycopg.Cursor(connection.connection)
+def cursor(connection: BaseDatabaseWrapper) -> Line:
+    """A line that binds on the server and carries many statements at once, neither of which Django's own does."""
+    return Line(connection.connection)
+
+
+def asked(cursor: Any, questions: Sequence[Question]) -> list[list[Any]]:
+    """The rows of each question, all of them asked in one go."""
+    rows: list[list[Any]] = cursor.ask(questions)
+    return rows
 
 
 def numbers(values: Iterable[int | None]) -> str:
@@ -93,17 +106,16 @@ def _change(change: Change) -> str:
     return f"UPDATE {change.table} AS t SET {sets} FROM unnest({arrays}) AS u({alias}) WHERE t.id = u.id{guards}"
 
 
-def together(connection: BaseDatabaseWrapper) -> AbstractContextManager[object]:
+def together(cursor: Any) -> AbstractContextManager[object]:
     """Statements that need no answer of each other share one way to the database and back."""
-    raw: psycopg.Connection[Any] = connection.connection
-    return raw.pipeline()
+    shared: AbstractContextManager[object] = cursor.together()
+    return shared
 
 
 def change(cursor: Any, change: Change, rows: Sequence[tuple[Any, ...]], now: datetime) -> Callable[[], int]:
     """Change rows that still are as they were seen; ask the answer how many, once all is written."""
-    own = psycopg.Cursor(cursor.connection)  # one cursor knows the count of its last statement only
-    own.execute(_change(change), [*([now] if change.stamp else []), *_arrays(change.types, rows)])
-    return lambda: own.rowcount
+    told = cursor.execute(_change(change), [*([now] if change.stamp else []), *_arrays(change.types, rows)])
+    return lambda: int(told.rowcount)
 
 
 def ride(
@@ -117,7 +129,15 @@ def ride(
     """Insert somebody else's rows; the table itself says what its columns hold."""
     objects = [dict(zip(rider.columns, row, strict=True)) for row in rows]
     statement = _ride(rider.table, rider.columns) + (" ON CONFLICT DO NOTHING" if perhaps_there else "")
-    cursor.execute(statement, [json.dumps(objects, default=_plain)])
+    cursor.execute(statement, [_written(objects, holds_bytes=any(bytes in map(type, row) for row in rows))])
+
+
+def _written(objects: list[dict[str, Any]], *, holds_bytes: bool) -> str:
+    """Rows as JSON; the quick writer has a form of its own for bytes, and none for what is odd in a text."""
+    if not holds_bytes:
+        with suppress(UnicodeEncodeError, OverflowError):
+            return _quickly(objects).decode()
+    return json.dumps(objects, default=_plain)
 
 
 def _plain(value: Any) -> str:

@@ -22,6 +22,10 @@ AMONG = "IN (SELECT value FROM json_each(?))"
 AMONG_TEXT = AMONG
 LOCK = ""
 CAPS = "caps"
+HELD_CAPS = (
+    "(SELECT json_extract(pair.value, '$[0]') FROM billing_hold AS h, json_each(h.caps) AS pair"
+    " WHERE h.id IN (SELECT value FROM json_each(?)))"
+)
 KEYED = (
     "json_each(?) AS k ON c.organization_id = json_extract(k.value, '$[0]')"
     " AND c.scope_kind = json_extract(k.value, '$[1]') AND c.scope_id = json_extract(k.value, '$[2]')"
@@ -70,7 +74,12 @@ def _insert(table: Table) -> str:
     return f"INSERT INTO {table.name} ({names}) VALUES ({', '.join('?' * len(columns))})"
 
 
-def together(connection: BaseDatabaseWrapper) -> AbstractContextManager[object]:
+def asked(cursor: Any, questions: Sequence[tuple[str, Sequence[Any]]]) -> list[list[Any]]:
+    """The rows of each question."""
+    return [cursor.execute(statement, parameters).fetchall() for statement, parameters in questions]
+
+
+def together(cursor: Any) -> AbstractContextManager[object]:
     """Statements that need no answer of each other; in the same process there is no way to save."""
     return nullcontext()
 

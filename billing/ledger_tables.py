@@ -90,7 +90,7 @@ class Reads(NamedTuple):
     accounts: str
     holds: str
     lines: str
-    counters: str
+    held_counters: str
     counters_by_key: str
     transfers: str
     reversed: str
@@ -116,7 +116,7 @@ def reads(engine: ModuleType) -> Reads:
         f" unrecovered_nano, late_settled_at IS NOT NULL FROM billing_hold WHERE id {among}",
         lines="SELECT hold_id, step, account_id, amount, value_nano FROM billing_holdline"
         f" WHERE hold_id {among} ORDER BY hold_id, step, position",
-        counters=f"{counter} WHERE c.id {among}",
+        held_counters=f"{counter} WHERE c.id IN {engine.HELD_CAPS}",
         counters_by_key=f"{counter} JOIN {engine.KEYED}",
         transfers="SELECT uid, id, organization_id, debit_id, credit_id, amount, reverses_id"
         f" FROM billing_transfer WHERE uid {among_text}",
