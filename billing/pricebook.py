@@ -13,7 +13,7 @@ from fractions import Fraction
 from typing import Any, TypeVar
 
 from django.db import IntegrityError, transaction
-from django.db.models import Max, QuerySet
+from django.db.models import F, Max, Q, QuerySet
 
 from accounts import trail
 from accounts.models import Organization, Storefront
@@ -201,9 +201,9 @@ def standing_of(organization: Organization) -> Standing:
 
 def terms_of(organization: Organization) -> tuple[str, Modifiers]:
     """The plan's name and the multipliers that apply to one customer, experiments left aside."""
-    rows = PriceTerms.objects.filter(storefront=organization.storefront_id).select_related("group")
-    own = rows.filter(organization=organization).first()
-    terms = own or rows.filter(organization__isnull=True).first()
+    its_own_or_everybodys = Q(organization=organization) | Q(organization__isnull=True)
+    rows = PriceTerms.objects.filter(its_own_or_everybodys, storefront=organization.storefront_id)
+    terms = rows.select_related("group").order_by(F("organization").asc(nulls_last=True), "pk").first()
     return (DEFAULT_PLAN, Modifiers()) if terms is None else _terms(terms)
 
 

@@ -2,7 +2,8 @@
 
 Promise: a view is never trusted on its own. Whatever reserves money names the epoch the view was read at, and the
 ledger refuses it as stale when anything about the organization has changed since; then it is read again. The epoch is
-read first and everything else after it, so a change in between can only make a view too old, never too new.
+read with the key, in one statement, and everything else after it, so a change in between can only make a view too old,
+never too new.
 """
 
 from collections import OrderedDict
@@ -10,9 +11,7 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 
-from asgiref.sync import sync_to_async
-from django.db import connections
-from django.db.models import Q
+from django.db.models import OuterRef, Subquery
 
 from accounts import keys, networks
 from accounts.models import ApiKey, Membership, Organization
@@ -28,6 +27,7 @@ from gateway.doorway import Visitor
 from gateway.errors import KeyRefused, NotAllowed
 from gateway.limits import Scope
 from gateway.uses import Uses
+from plumbing import readers
 
 REMEMBERED = 100_000
 MISTYPED = "This API key is not well-formed; a character may have been lost when it was copied."
@@ -82,7 +82,7 @@ class Callers:
         if caller is None:
             if not keys.well_formed(secret):
                 raise KeyRefused(MISTYPED)
-            caller = await sync_to_async(_load, thread_sensitive=False)(secret, now)
+            caller = await readers.read(load, secret, now=now)
             self._remember(name, caller)
         current = caller.at(now)
         if current is not caller:
@@ -109,13 +109,6 @@ def keep_play_money_in_the_sandbox(caller: Caller, servings: Sequence[Serving]) 
         raise NotAllowed(message)
 
 
-def _load(secret: str, now: datetime) -> Caller:
-    try:
-        return load(secret, now=now)
-    finally:
-        connections.close_all()
-
-
 def admitted(visitor: Visitor, *, now: datetime) -> Caller:
     """The caller as the database has it this moment, for what reserves nothing and so is never told it is stale."""
     if not keys.well_formed(visitor.secret):
@@ -134,13 +127,14 @@ def _check(caller: Caller, *, storefront: int, ip_address: str, now: datetime) -
 
 def load(secret: str, *, now: datetime) -> Caller:
     """Read a caller from the database."""
-    found = ApiKey.unscoped.filter(secret_hash__in=keys.hashes(secret)).values_list("pk", "organization").first()
-    epoch = Wallet.unscoped.filter(organization=found[1]).values_list("epoch", flat=True).first() if found else None
+    epochs = Wallet.unscoped.filter(organization=OuterRef("organization")).values("epoch")
     key = (
-        ApiKey.unscoped.filter(keys.usable(now), Q(pk=found[0] if found else None), created_by__is_active=True)
-        .select_related("organization__storefront")
+        ApiKey.unscoped.filter(keys.usable(now), secret_hash__in=keys.hashes(secret), created_by__is_active=True)
+        .select_related("organization")
+        .annotate(epoch=Subquery(epochs))
         .first()
     )
+    epoch: int | None = key.epoch if key is not None else None
     if key is None or epoch is None or key.organization is None:
         raise KeyRefused(UNKNOWN)
     if key.kind != KeyKind.INFERENCE:

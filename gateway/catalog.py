@@ -1,6 +1,6 @@
 """Which models an organization may call, by which routes, and at what price; one picture of it in each process.
 
-Promise: a call sees one consistent picture, at most ``REFRESH_S`` old; what has no route with a credential, or no
+Promise: a call sees one consistent picture, at most ``REFRESH_S`` behind; what has no route with a credential, or no
 price, is not sold; a model is found by its exact name and nothing else. The picture is read whole, outside every call.
 """
 
@@ -11,8 +11,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 
-from asgiref.sync import sync_to_async
-from django.db import connections
 from django.utils import timezone
 
 from accounts.access import host_name
@@ -26,8 +24,11 @@ from gateway.kinds import KINDS
 from gateway.models import AIModel, Credential, Provider, Route
 from gateway.routing import Candidate
 from gateway.upstream import Timeouts
+from plumbing import change_marks, readers
 
 REFRESH_S = 1.0
+MARK = "gateway_cataloguemark"  # moves with every change of what a picture shows
+LONGEST_S = 60.0  # however still the mark stands
 AZURE_PREFIX, AZURE = "azure/", "azure"  # what is named so is served there and nowhere else
 
 log = logging.getLogger(__name__)
@@ -54,11 +55,12 @@ class Serving:
     drain_bytes: int = 1_000_000
     timeouts: Timeouts = field(default=Timeouts())
     rules: policy.Rules = policy.OPEN
+    candidate: Candidate = field(init=False, repr=False, compare=False)  # what routing weighs
 
-    @property
-    def candidate(self) -> Candidate:
-        """What routing weighs."""
-        return Candidate(self.route, self.priority, self.weight, self.group, self.key_weight)
+    def __post_init__(self) -> None:
+        """Made once, since every call of the model asks for it."""
+        candidate = Candidate(self.route, self.priority, self.weight, self.group, self.key_weight)
+        object.__setattr__(self, "candidate", candidate)
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,7 +83,10 @@ class Offer:
 
     def serving(self, route: int) -> Serving:
         """The route of that number."""
-        return next(serving for serving in self.servings if serving.route == route)
+        for serving in self.servings:
+            if serving.route == route:
+                return serving
+        raise LookupError(route)
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,6 +108,9 @@ class Picture:
     offers: Mapping[str, Offer]
     plans: Mapping[tuple[int, str], tuple[int, Plan]]
     cards: Mapping[tuple[str, str], tuple[int, Card]]
+    stands_until: datetime | None = None  # then a version takes effect that has been published already
+    mark: change_marks.Position | None = None
+    read_at: datetime | None = None  # ``taken_at`` is when it was last found true
     _rates: dict[tuple[int, int | None, str], Rates] = field(default_factory=dict)
     _narrowed: dict[tuple[str, int, str], Offer] = field(default_factory=dict)
 
@@ -202,6 +210,7 @@ def take_picture(now: datetime, before: Picture | None = None) -> Picture:
         offers={slug: offer for slug, offer in offers.items() if offer.servings},
         plans=_plans(now, before),
         cards=_cards(now, before),
+        stands_until=_next_version(now),
     )
     if before is not None and (before.plans, before.cards) == (picture.plans, picture.cards):
         picture._rates = before._rates  # noqa: SLF001 - its own kind: rates made ready for the same versions
@@ -299,8 +308,17 @@ def _cards(now: datetime, before: Picture | None) -> dict[tuple[str, str], tuple
     return {key: (row.pk, known.get(row.pk) or Card.from_json(row.body)) for key, row in newest.items()}
 
 
+def _next_version(now: datetime) -> datetime | None:
+    """When the next plan or card that waits takes effect."""
+    waiting = [
+        version.objects.filter(effective_from__gt=now).order_by("effective_from").values_list("effective_from").first()
+        for version in (PlanVersion, CostCardVersion)
+    ]
+    return min((found[0] for found in waiting if found), default=None)
+
+
 class Shelf:
-    """Holds the picture of this process and takes a new one every second."""
+    """Holds the picture of this process; looks every second whether it still is true, and takes a new one if not."""
 
     def __init__(self) -> None:
         self._picture: Picture | None = None
@@ -325,7 +343,7 @@ class Shelf:
 
     async def refresh(self) -> None:
         """Take a picture now."""
-        self._picture = await sync_to_async(_take, thread_sensitive=False)(self._picture)
+        self._picture = await readers.read(_take, self._picture)
 
     async def _keep_refreshing(self) -> None:
         while True:
@@ -337,10 +355,24 @@ class Shelf:
 
 
 def _take(before: Picture | None) -> Picture:
-    try:
-        picture = take_picture(timezone.now(), before)
-        if before is not None:
-            alarms.deliver(now=picture.taken_at)
-        return picture
-    finally:
-        connections.close_all()
+    """The picture as it is now: the one from before where nothing has changed."""
+    now, mark = timezone.now(), change_marks.position(MARK)  # the mark first: what changes later is read next time
+    if before is None or not _still_true(before, mark, now):
+        picture = take_picture(now, before)
+        picture.mark, picture.read_at = mark, now
+    else:
+        picture = before
+        picture.taken_at = now
+    if before is not None:
+        alarms.deliver(now=now)
+    return picture
+
+
+def _still_true(picture: Picture, mark: change_marks.Position, now: datetime) -> bool:
+    if (
+        picture.mark != mark
+        or picture.read_at is None
+        or (picture.stands_until is not None and picture.stands_until <= now)
+    ):
+        return False
+    return abs((now - picture.read_at).total_seconds()) < LONGEST_S

@@ -15,9 +15,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from asgiref.sync import sync_to_async
 from django.conf import settings
-from django.db import connections
 
 from accounts.models import Organization
 from billing.operations import Rider
@@ -26,6 +24,7 @@ from gateway.doorway import Asked, Reply
 from gateway.errors import Conflict, InvalidRequest
 from gateway.models.calls import CallState
 from gateway.models.claims import IdempotencyClaim, KeptAnswer
+from plumbing import readers
 
 HEADER = "idempotency-key"
 LONGEST_KEY = 255
@@ -91,7 +90,7 @@ def _fingerprint(asked: Asked) -> str:
 
 async def first(claim: Claim) -> Replay | None:
     """Let the first of its kind through (None); give a later one the answer, or a conflict that says why not."""
-    return await sync_to_async(_first, thread_sensitive=False)(claim, datetime.now(UTC))
+    return await readers.read(weigh, claim, now=datetime.now(UTC))
 
 
 def again(before: Replay) -> Reply:
@@ -102,13 +101,6 @@ def again(before: Replay) -> Reply:
         ("idempotency-replayed", "true"),
     )
     return Reply(before.status, headers, before.body)
-
-
-def _first(claim: Claim, now: datetime) -> Replay | None:
-    try:
-        return weigh(claim, now=now)
-    finally:
-        connections.close_all()
 
 
 def weigh(claim: Claim, *, now: datetime) -> Replay | None:

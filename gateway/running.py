@@ -14,12 +14,12 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Protocol
 
-from asgiref.sync import sync_to_async
-from django.db import DatabaseError, InterfaceError, connections
+from django.db import DatabaseError, InterfaceError
 
 from gateway import callers
 from gateway.errors import GatewayError, KeyRefused, NotAllowed
 from gateway.records import LONGEST_CALL, OpenCall
+from plumbing import readers
 
 LOOK_S = 1.0
 UNREAD_S = 30.0
@@ -121,7 +121,7 @@ class Running:
             for call_id, run in self._runs.items()
             if run.call.plea.caller.expires_at is not None and run.call.plea.caller.expires_at <= now
         }
-        epochs, refusals = await sync_to_async(_look, thread_sensitive=False)(watched, now)
+        epochs, refusals = await readers.read(_look, watched, now)
         for call_id, refusal in {**refusals, **expired}.items():
             if (run := self._runs.get(call_id)) is not None:
                 run.stop(refusal)
@@ -132,14 +132,11 @@ class Running:
 
 def _look(watched: Mapping[int, Watched], now: datetime) -> tuple[dict[int, int], dict[int, GatewayError]]:
     """The epochs that moved, by call, and the calls that must end."""
-    try:
-        epochs = callers.epochs_of({one.organization for one in watched.values()})
-        moved = {call_id: one for call_id, one in watched.items() if epochs.get(one.organization) != one.epoch}
-        standing = callers.still_allowed({one.key for one in moved.values()}, now=now) if moved else {}
-        refusals = {call_id: refusal for call_id, one in moved.items() if (refusal := _refusal(standing, one.key))}
-        return {call_id: epochs.get(one.organization, 0) for call_id, one in moved.items()}, refusals
-    finally:
-        connections.close_all()
+    epochs = callers.epochs_of({one.organization for one in watched.values()})
+    moved = {call_id: one for call_id, one in watched.items() if epochs.get(one.organization) != one.epoch}
+    standing = callers.still_allowed({one.key for one in moved.values()}, now=now) if moved else {}
+    refusals = {call_id: refusal for call_id, one in moved.items() if (refusal := _refusal(standing, one.key))}
+    return {call_id: epochs.get(one.organization, 0) for call_id, one in moved.items()}, refusals
 
 
 def _refusal(standing: Mapping[int, bool], key: int) -> GatewayError | None:

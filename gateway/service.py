@@ -3,11 +3,9 @@
 import asyncio
 import logging
 import os
-from collections.abc import Callable
 
-from asgiref.sync import sync_to_async
 from django.conf import settings
-from django.db import DatabaseError, InterfaceError, connections
+from django.db import DatabaseError, InterfaceError
 from django.utils import timezone
 
 from billing.commit import Committer
@@ -27,6 +25,7 @@ from gateway.relay import Corridor
 from gateway.running import Running
 from gateway.upstream import Upstream
 from gateway.uses import Uses
+from plumbing import readers
 
 RETRY_S = 2.0
 
@@ -80,7 +79,7 @@ class Gateway:
     async def start(self) -> None:
         """Take the first picture of the catalogue and a lease on the books, and open the doors."""
         await self.shelf.refresh()
-        await sync_to_async(_with_own_connection(self._lease.start), thread_sensitive=False)()
+        await readers.read(self._lease.start)
         await self.shelf.start()
         if self._redis is not None:
             await self._redis.start()
@@ -133,7 +132,8 @@ class Gateway:
         if self._redis is not None:
             await self._redis.close()
         await asyncio.to_thread(self._committer.stop)
-        await sync_to_async(_with_own_connection(self._lease.stop), thread_sensitive=False)()
+        await readers.read(self._lease.stop)
+        await asyncio.to_thread(readers.stop)
 
 
 def running() -> Gateway | None:
@@ -150,15 +150,3 @@ def picture() -> Picture:
     """What is sold: this process's newest picture, or one taken now where no gateway runs."""
     found = running()
     return found.shelf.picture if found is not None else take_picture(timezone.now())
-
-
-def _with_own_connection(work: Callable[[], None]) -> Callable[[], None]:
-    """Do something with the database in a passing thread, and leave no connection there."""
-
-    def run() -> None:
-        try:
-            work()
-        finally:
-            connections.close_all()
-
-    return run

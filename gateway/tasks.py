@@ -8,17 +8,19 @@ from django.db import connection
 from django.utils import timezone
 
 from accounts import trail
-from gateway import partitions, repricing
+from gateway import catalog, partitions, repricing
 from gateway.idempotency import KEPT
 from gateway.models import IdempotencyClaim, KeptAnswer
+from plumbing import change_marks
 
 log = logging.getLogger(__name__)
 
 
 @shared_task(name="gateway.make_months")
 def make_months() -> None:
-    """Make the months of calls ahead of time."""
+    """Make the months of calls ahead of time, and sweep the mark of the catalogue while at it."""
     partitions.make_ahead(connection, now=timezone.now())
+    change_marks.trim(catalog.MARK)
 
 
 @shared_task(name="gateway.refresh_prices")

@@ -9,8 +9,6 @@ from datetime import UTC, datetime
 from typing import Any
 
 import structlog
-from asgiref.sync import sync_to_async
-from django.db import connections
 
 from accounts.models import Organization
 from billing.pricing import Charge, Circumstances, OutOfRange, Unpriced, charge
@@ -18,6 +16,7 @@ from gateway import figures
 from gateway.dialects.passing import rewritten
 from gateway.metering import Measured
 from gateway.records import Closed, End, OpenCall
+from plumbing import readers
 
 COUNTING = frozenset({"flat_token", "adjusted_token"})
 
@@ -38,7 +37,7 @@ async def with_usage(call: OpenCall, measured: Measured, closed: Closed, body: b
         tokens = made.adjusted_tokens
     elif display.unit == "token":
         tokens = int(display.charge(closed.charged_nano))
-    left = await sync_to_async(_left, thread_sensitive=False)(call)
+    left = await readers.read(_left, call)
     usage = {
         "tokens_charged": tokens,
         "user_balance_after": figures.shown(display, left),
@@ -89,8 +88,5 @@ def _priced(call: OpenCall, measured: Measured) -> Charge | None:
 
 
 def _left(call: OpenCall) -> int:
-    try:
-        organization = Organization.objects.get(pk=call.plea.caller.organization)
-        return figures.left_nano(organization, call.plea.caller.caps, now=datetime.now(UTC))
-    finally:
-        connections.close_all()
+    organization = Organization.objects.get(pk=call.plea.caller.organization)
+    return figures.left_nano(organization, call.plea.caller.caps, now=datetime.now(UTC))

@@ -8,11 +8,11 @@ import asyncio
 import logging
 from datetime import datetime
 
-from asgiref.sync import sync_to_async
-from django.db import DatabaseError, InterfaceError, connections
+from django.db import DatabaseError, InterfaceError
 from django.utils import timezone
 
 from accounts import keys
+from plumbing import readers
 
 FLUSH_S = 5.0
 
@@ -48,7 +48,7 @@ class Uses:
         """Carry what waits now."""
         waiting, self._waiting = self._waiting, {}
         if waiting:
-            await sync_to_async(_write, thread_sensitive=False)(waiting)
+            await readers.read(_write, waiting)
         oldest = timezone.now() - keys.USE_NOTED_EVERY
         self._carried = {key: at for key, at in self._carried.items() if at > oldest}
 
@@ -63,5 +63,3 @@ def _write(uses: dict[int, keys.Use]) -> None:
         keys.note_uses(uses)
     except (DatabaseError, InterfaceError):  # it is shown on a page and decides nothing
         log.exception("the last use of %s keys could not be noted", len(uses))
-    finally:
-        connections.close_all()
