@@ -76,7 +76,9 @@ def exact_text(value: Fraction) -> str:
 
 def usd_text(nano: int) -> str:
     """Write nano-USD as exact dollars, as machines read them: `0.013125`."""
-    return exact_text(Fraction(nano, NANO_PER_USD))
+    whole, rest = divmod(abs(nano), NANO_PER_USD)
+    places = f".{rest:09}".rstrip("0") if rest else ""
+    return f"{'-' if nano < 0 else ''}{whole}{places}"
 
 
 def dollars(nano: int) -> str:

@@ -78,7 +78,7 @@ class Desk:
         limit, covered, whole, most, least = _wanted(plea, priced, bounds)
         call_id = self._ids.new()
         admission = await self._admit(plea, call_id, bounds)
-        call = OpenCall(call_id, plea, priced, admission, now, time.monotonic(), 0, limit, covered)
+        call = OpenCall(call_id, plea, priced, admission, now, time.monotonic(), 0, limit, covered, bounds)
         try:
             verdict = await self._committer.submit(self._reserve(call, first, least, most))
             _take(call, _granted(verdict, plea, least))
@@ -155,9 +155,9 @@ class Desk:
             operation = Settle(call.id, organization, made.charge_nano, exact, tokens, reference, riders)
         closed = _settled(call, await self._ended(operation), made)
         if call.closed is None:
-            call.closed = closed
             used = end.measured.usage.tokens if end.measured is not None else 0
-            await self._limiter.settle(call.admission, tokens=used)
+            await self._limiter.settle(call.admission, tokens=used)  # a second time is harmless
+            call.closed = closed
         return call.closed
 
     async def _ended(self, operation: Release | Settle) -> object:
@@ -181,7 +181,7 @@ class Desk:
             epoch=caller.epoch,
             minimum_nano=least,
             maximum_nano=most,
-            tokens=offered(call.plea, tokens_held(call.plea.bounds(call.opened_at, call.covered_output))),
+            tokens=offered(call.plea, tokens_held(_covered(call))),
             caps=caller.caps,
             riders=(departure, *idempotency.claimed(call.plea.claim, call.id)),
             if_abandoned=lambda: rows.ended(call, ABANDONED, None),
@@ -208,6 +208,13 @@ class Desk:
             rates=call.priced.rates,
             modifiers=plea.caller.modifiers,
         )
+
+
+def _covered(call: OpenCall) -> Bounds:
+    """The most that an answer as long as the hold reaches for can use."""
+    if call.covered_output == call.plea.output_limit:
+        return call.bounds
+    return call.plea.bounds(call.opened_at, call.covered_output)
 
 
 def _wanted(plea: Plea, priced: Priced, bounds: Bounds) -> tuple[int, int, int, int, int]:

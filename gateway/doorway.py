@@ -7,10 +7,12 @@ used; nothing a client sends names an upstream address, an organization there, o
 import re
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import lru_cache
 from typing import Any
 from urllib.parse import parse_qsl
 
 from django.conf import settings
+from msgspec import Struct
 
 from accounts.access import host_name, is_platform_host
 from accounts.authentication import KEY_PARAMETERS, secret_of
@@ -29,6 +31,7 @@ from plumbing.requests import client_address, request_id
 
 LARGEST_BODY = 32 * 1024 * 1024
 TOO_LARGE = f"The body is over {LARGEST_BODY // 1_048_576} MB."
+LONGEST_KNOWN = 64  # a longer name is a stranger's and not worth remembering
 COUNTRY = re.compile(r"[A-Z]{2}\Z")
 
 
@@ -73,8 +76,7 @@ VERBS: Mapping[str, Front] = {
 GEMINI = re.compile(rf"/v1(?:beta)?/models/(.{{1,200}}):({'|'.join(VERBS)})\Z")
 
 
-@dataclass(frozen=True, slots=True)
-class Asked:
+class Asked(Struct, frozen=True):
     """One request at a hot door; header names are lower case."""
 
     front: Front
@@ -85,8 +87,7 @@ class Asked:
     request_id: str
 
 
-@dataclass(frozen=True, slots=True)
-class Visitor:
+class Visitor(Struct, frozen=True):
     """Who stands at the door, before the key is looked at."""
 
     storefront: int
@@ -95,8 +96,7 @@ class Visitor:
     country: str
 
 
-@dataclass(frozen=True, slots=True)
-class Reply:
+class Reply(Struct, frozen=True):
     """What goes back: a whole body, or pieces as they come."""
 
     status: int
@@ -131,7 +131,15 @@ def lost(path: str, method: str) -> NothingHere | WrongMethod:
 
 def headers_of(scope: Mapping[str, Any]) -> dict[str, str]:
     """The headers of a request, names in lower case, bytes one to one."""
-    return {name.decode("latin-1").lower(): value.decode("latin-1") for name, value in scope["headers"]}
+    return {
+        _lowered(name) if len(name) <= LONGEST_KNOWN else name.decode("latin-1").lower(): value.decode("latin-1")
+        for name, value in scope["headers"]
+    }
+
+
+@lru_cache(maxsize=1024)
+def _lowered(name: bytes) -> str:
+    return name.decode("latin-1").lower()
 
 
 def asked_of(scope: Mapping[str, Any], front: Front, *, headers: Mapping[str, str], body: bytes, name: str) -> "Asked":

@@ -7,6 +7,7 @@ client that leaves meanwhile ends the asking.
 import asyncio
 import time
 from collections.abc import Awaitable, Callable, Sequence
+from functools import lru_cache
 from typing import Any
 
 from gateway import doorway
@@ -18,6 +19,9 @@ from plumbing.requests import observe
 Scope = dict[str, Any]
 Receive = Callable[[], Awaitable[Any]]
 Send = Callable[[Any], Awaitable[None]]
+
+
+PATIENCE_S = 0.1  # whoever leaves sooner is noticed then: for shorter asking a watcher would cost more than it saves
 
 
 class ClientGone(Exception):
@@ -52,11 +56,13 @@ class Express:
 async def _until_gone(answering: Awaitable[Reply], receive: Receive) -> Reply:
     """Wait for the answer; a client that leaves meanwhile ends the asking.
 
-    The answer is made in the request's own task, and one watcher beside it cancels it; two tasks would cost more.
+    The answer is made in the request's own task, and after a while one watcher beside it cancels it; two tasks would
+    cost more, and so would a watcher over every short answer.
     """
     asking = asyncio.current_task()
     assert asking is not None, "an ASGI server runs each request as a task"
     is_waiting, is_gone = True, False
+    leaving: asyncio.Task[None] | None = None
 
     def left(watcher: "asyncio.Future[None]") -> None:
         nonlocal is_gone
@@ -65,8 +71,13 @@ async def _until_gone(answering: Awaitable[Reply], receive: Receive) -> Reply:
             is_gone = True
             asking.cancel()
 
-    leaving = asyncio.ensure_future(_left(receive))
-    leaving.add_done_callback(left)
+    def watch() -> None:
+        nonlocal leaving
+        leaving = loop.create_task(_left(receive))
+        leaving.add_done_callback(left)
+
+    loop = asyncio.get_running_loop()
+    later = loop.call_later(PATIENCE_S, watch)
     try:
         return await answering
     except asyncio.CancelledError:
@@ -75,7 +86,9 @@ async def _until_gone(answering: Awaitable[Reply], receive: Receive) -> Reply:
         raise
     finally:
         is_waiting = False
-        leaving.cancel()
+        later.cancel()
+        if leaving is not None:
+            leaving.cancel()
 
 
 async def _body(headers: dict[str, str], receive: Receive) -> bytes:
@@ -99,8 +112,13 @@ async def _left(receive: Receive) -> None:
         pass
 
 
+@lru_cache(maxsize=256)
+def _name(name: str) -> bytes:
+    return name.encode()
+
+
 async def _send(reply: Reply, send: Send, receive: Receive, more: Sequence[tuple[str, str]]) -> None:
-    headers = [(name.encode(), value.encode("latin-1")) for name, value in (*reply.headers, *more)]
+    headers = [(_name(name), value.encode("latin-1")) for name, value in (*reply.headers, *more)]
     if isinstance(reply.body, bytes):
         headers.append((b"content-length", str(len(reply.body)).encode()))
         await send({"type": "http.response.start", "status": reply.status, "headers": headers})

@@ -13,6 +13,8 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Protocol
 
+from msgspec import Struct
+
 WINDOW_S = 60.0
 FAILURES_TO_OPEN = 5
 FAILED_SHARE_TO_OPEN = 0.5
@@ -32,8 +34,7 @@ class Trouble(StrEnum):
     ACCOUNT = "account"  # 401, 402, 403: our key or our credit there
 
 
-@dataclass(frozen=True, slots=True)
-class Condition:
+class Condition(Struct, frozen=True):
     """What is known of one route: from when on it may be tried, whether it is on probation, and how fast it was."""
 
     rests_until: float = 0.0

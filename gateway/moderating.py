@@ -10,6 +10,7 @@ from dataclasses import replace
 from typing import Any
 
 import msgspec
+from msgspec import structs
 
 from gateway import alarms, kinds, policy
 from gateway.catalog import Offer, Serving, Shelf
@@ -40,7 +41,7 @@ class Guard:
         left, reason = await self._moderated(left, reason, texts)
         if not left:
             raise reason or Unavailable("No way to this model is open.")
-        return plea if len(left) == len(servings) else replace(plea, offer=replace(plea.offer, servings=left))
+        return plea if len(left) == len(servings) else structs.replace(plea, offer=replace(plea.offer, servings=left))
 
     async def _moderated(
         self, servings: tuple[Serving, ...], reason: GatewayError | None, texts: Sequence[str]

@@ -9,6 +9,8 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from functools import partial
 
+from msgspec import structs
+
 from billing.money import dollars
 from billing.pricing import Bucket, Line, OutOfRange, Usage, ceiling
 from gateway import doorway, idempotency, kinds
@@ -63,7 +65,7 @@ class OneShots:
         if claim is not None and (before := await idempotency.first(claim)) is not None:
             return idempotency.again(before)
         plea, priced = plea_of(asked, request, caller, picture, visitor.country)
-        plea = replace(plea, claim=claim) if claim is not None else plea
+        plea = structs.replace(plea, claim=claim) if claim is not None else plea
         plea = await self._corridor.guard.passed(plea, lambda: request.texts)
         most = most_nano(plea, priced)
         if plea.max_cost_nano is not None and most > plea.max_cost_nano:

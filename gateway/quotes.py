@@ -6,10 +6,11 @@ A quote counts as a request, without tokens, against the limits of its key and o
 estimate of the question and an answer of usual length; it promises nothing.
 """
 
-from dataclasses import replace
 from datetime import UTC, datetime
 from secrets import token_hex
 from typing import Any
+
+from msgspec import structs
 
 from billing.money import usd_text
 from billing.pricing import Bucket, Circumstances, OutOfRange, Unpriced, Usage, charge
@@ -57,7 +58,7 @@ def meant_by(asked: Asked) -> Asked:
     if front is None or front.work == "quote":
         message = f"'for' must be the path of an endpoint that answers, such as {CHAT}."
         raise InvalidRequest(message, param="for")
-    return replace(asked, front=front)
+    return structs.replace(asked, front=front)
 
 
 def _quote(meant: Asked, caller: Caller, picture: Picture, path: str) -> dict[str, Any]:

@@ -3,6 +3,8 @@
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
+from msgspec import Struct
+
 from billing.pricing import Bounds, Line
 from gateway.callers import Caller
 from gateway.catalog import Offer, Priced, Serving
@@ -16,8 +18,7 @@ from gateway.models.calls import CallState
 LONGEST_CALL = timedelta(seconds=900)
 
 
-@dataclass(frozen=True, slots=True)
-class Plea:
+class Plea(Struct, frozen=True):
     """What a client asks for, as far as money and rows are concerned."""
 
     caller: Caller
@@ -87,6 +88,7 @@ class OpenCall:
     held_nano: int
     output_limit: int
     covered_output: int
+    bounds: Bounds
     tries: list[Try] = field(default_factory=list)
     extensions: int = 0
     grant_tokens: int = 0
@@ -96,14 +98,19 @@ class OpenCall:
     stopped: GatewayError | None = None
     closed: "Closed | None" = None
 
+    def bounds_now(self) -> Bounds:
+        """The most this can use within the output limit it was granted."""
+        if self.output_limit == self.plea.output_limit:
+            return self.bounds
+        return self.plea.bounds(self.opened_at, self.output_limit)
+
     @property
     def held_money_nano(self) -> int:
         """What is held in money."""
         return self.held_nano - self.grant_nano
 
 
-@dataclass(frozen=True, slots=True)
-class Closed:
+class Closed(Struct, frozen=True):
     """How a call ended, in money."""
 
     charged_nano: int
@@ -111,8 +118,7 @@ class Closed:
     cost_nano: int | None
 
 
-@dataclass(frozen=True, slots=True)
-class End:
+class End(Struct, frozen=True):
     """How a call ended, in facts; ``measured`` None means that nothing was used.
 
     ``answer`` is the whole answer, for an organization that lets us keep what its idempotency keys were answered.

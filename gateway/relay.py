@@ -127,9 +127,9 @@ class Corridor:
         order = self._order(plea.offer, asked.body)
         first = plea.offer.serving(order[0])
         call = await self._desk.open(plea, self._price(plea, first), first)
-        asking = asyncio.ensure_future(self._ask(call, order, attempt))
+        asking = asyncio.get_running_loop().create_task(self._ask(call, order, attempt))
         try:
-            return await asyncio.shield(asking)
+            return await self._ends.outlived(asking)
         except asyncio.CancelledError:
             call.client_left = True
             self._ends.linger(self._hear_out(asking, first.drain_s))
@@ -340,8 +340,7 @@ def max_cost(written: str | None) -> int | None:
 
 
 def _meter(call: OpenCall, request: Request, upstream: str) -> Meter:
-    bounds = call.plea.bounds(call.opened_at, call.output_limit)
-    return Meter(dialect=upstream, bounds=bounds, estimate_input=lambda: estimate_input(request))
+    return Meter(dialect=upstream, bounds=call.bounds_now(), estimate_input=partial(estimate_input, request))
 
 
 def _wire(asked: Asked, talk: Conversation, kind: kinds.Kind) -> WireRequest:

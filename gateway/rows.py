@@ -146,14 +146,14 @@ def _source(measured: Measured | None, made: Charge | None) -> str:
 
 
 def _tokens(lines: Sequence[Line], direction: str, *, cache: str = "", modality: str = "") -> int:
-    return sum(
-        line.quantity
-        for line in lines
-        if line.bucket.direction == direction
-        and line.is_tokens
-        and cache in {"", line.bucket.cache}
-        and modality in {"", line.bucket.modality}
-    )
+    found = 0
+    for line in lines:
+        bucket = line.bucket
+        if bucket.direction != direction or not line.is_tokens:
+            continue
+        if cache in {"", bucket.cache} and modality in {"", bucket.modality}:
+            found += line.quantity
+    return found
 
 
 def _since(started: float) -> int:

@@ -8,9 +8,9 @@ import secrets
 
 ALPHABET = "0123456789abcdefghjkmnpqrstvwxyz"  # Crockford's base 32: no letter that looks like a digit
 LENGTH = 20
+LETTERS = (ALPHABET * 8).encode()  # a letter for each byte there is; each letter stands for eight of them
 
 
 def new_id(prefix: str) -> str:
     """Return a fresh public identifier such as ``org_7h2k...``."""
-    bits = secrets.randbits(5 * LENGTH)
-    return f"{prefix}_{''.join([ALPHABET[bits >> 5 * place & 31] for place in range(LENGTH)])}"
+    return f"{prefix}_{secrets.token_bytes(LENGTH).translate(LETTERS).decode()}"

@@ -7,6 +7,7 @@ so that no stranger can invent figures.
 """
 
 import ipaddress
+import logging
 import re
 import time
 from collections.abc import Callable, Sequence
@@ -22,6 +23,7 @@ from plumbing import logs
 from plumbing.identifiers import new_id
 
 log = structlog.get_logger(__name__)
+lines = logging.getLogger(__name__)
 
 HARMLESS_ID = re.compile(r"[A-Za-z0-9._-]{8,64}\Z")
 METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
@@ -85,6 +87,8 @@ def observe(*, method: str, path: str, route: str, status: int, seconds: float, 
     requests, durations = _figures(route, method, status // 100)
     requests.inc()
     durations.observe(seconds)
+    if not lines.isEnabledFor(logging.INFO):  # structlog finds out too, but only after it has made the line
+        return
     log.info("request", method=method, path=path, status=status, duration_ms=round(seconds * 1000, 1), **told)
 
 

@@ -7,10 +7,11 @@ disagree. All arithmetic is on integers; money is rounded once, up, at the end. 
 
 from bisect import bisect_left
 from collections.abc import Sequence
-from dataclasses import dataclass
 from fractions import Fraction
 from itertools import repeat
 from math import gcd
+
+from msgspec import Struct
 
 from billing.money import MAX_NANO, ceil_ratio
 from billing.pricing.cards import Card, find
@@ -27,8 +28,7 @@ class OutOfRange(ArithmeticError):
     """An amount that no account could hold; nothing is charged, somebody must look."""
 
 
-@dataclass(frozen=True, slots=True)
-class Charge:
+class Charge(Struct, frozen=True):
     """The answer: what it cost us, what it is charged at, and everything that led there.
 
     `cost` and `price` are exact nano-USD as integer ratios, the price after modifiers and before guards; `adjusted`

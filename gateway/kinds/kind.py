@@ -6,6 +6,7 @@ name goes into it quoted; of the client's headers only those a row names pass, a
 
 import re
 from collections.abc import Mapping
+from functools import lru_cache
 from types import MappingProxyType
 from typing import Literal
 from urllib.parse import quote
@@ -66,14 +67,18 @@ class Kind(Struct, frozen=True, kw_only=True):
         return self.speaks[dialect]
 
 
-def url(kind: Kind, dialect: str, *, model: str, stream: bool, base_url: str = "") -> str:
-    """Build the address of a request; an account's own `base_url` may hold `{model}` and a query of its own."""
-    way = kind.way(dialect)
+@lru_cache(maxsize=4_096)
+def _address(way: Way, kinds_base: str, base_url: str, model: str, stream: bool) -> str:  # noqa: FBT001 - for the cache
     path, _, query = ((way.stream_path if stream else None) or way.path).partition("?")
-    base, _, base_query = (base_url or kind.base_url).partition("?")
+    base, _, base_query = (base_url or kinds_base).partition("?")
     address = (base.rstrip("/") + path).replace("{model}", _quoted(model))
     queries = "&".join(part for part in (base_query, query) if part)
     return f"{address}?{queries}" if queries else address
+
+
+def url(kind: Kind, dialect: str, *, model: str, stream: bool, base_url: str = "") -> str:
+    """Build the address of a request; an account's own `base_url` may hold `{model}` and a query of its own."""
+    return _address(kind.way(dialect), kind.base_url, base_url, model, stream)
 
 
 def _quoted(model: str) -> str:

@@ -32,7 +32,7 @@ class Quirk(Struct, frozen=True):
 
 def apply(quirks: tuple[Quirk, ...], body: bytes) -> bytes:
     """Apply the quirks that matter for this body; without any, the same bytes come back."""
-    matter = [quirk for quirk in quirks if any(mark in body for mark in quirk.marks)]
+    matter = [quirk for quirk in quirks if any([mark in body for mark in quirk.marks])]  # noqa: C419 - half the price
     if not matter:
         return body
     members = msgspec.json.decode(body)
