@@ -12,6 +12,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from asgiref.sync import sync_to_async
+from django.db import connections
 from django.http import HttpRequest, HttpResponse, HttpResponseBase, StreamingHttpResponse
 from django.utils.functional import classproperty
 from rest_framework.views import APIView
@@ -52,7 +53,15 @@ class CallView(APIView):
         running = service.running()
         if running is None or running.reception is None:
             return answered(await _closed(asked))
+        await sync_to_async(_give_back)()
         return answered(await running.reception.answer(asked))
+
+
+def _give_back() -> None:
+    """Hold no connection while a provider is asked: those who wait would leave the pool empty for the call itself."""
+    for connection in connections.all(initialized_only=True):
+        if not connection.in_atomic_block:
+            connection.close()
 
 
 async def _asked(request: HttpRequest, front: Front, name: str) -> Asked:
