@@ -14,9 +14,11 @@ class AnalyticsConfig(AppConfig):
         """Views stand on tables of lower rooms: they come down before a migration and go up after it."""
         pre_migrate.connect(_take_down, sender=self)
         post_migrate.connect(_put_up, sender=self)
-        from analytics import metrics  # models are loaded now
+        from analytics import metrics, statements  # models are loaded now
+        from billing import audit
 
         metrics.register()
+        audit.register("statements add up to the accounts", statements.differences)
 
 
 def _take_down(using: str, plan: Any = None, **_: Any) -> None:

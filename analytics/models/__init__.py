@@ -13,6 +13,7 @@ from analytics.models.rollups import (
     ShopQuarter,
     TokenRatio,
 )
+from analytics.models.statements import StatementMark, StatementMonth
 
 __all__ = [
     "Alarm",
@@ -28,5 +29,7 @@ __all__ = [
     "RollupMark",
     "ShopDay",
     "ShopQuarter",
+    "StatementMark",
+    "StatementMonth",
     "TokenRatio",
 ]

@@ -5,6 +5,7 @@ from billing.models.gifts import Adjustment, CodeBatch, CodeUse, RedemptionCode,
 from billing.models.ledger import Account, CapCounter, Hold, HoldLine, ProcessLease, Transfer, Wallet
 from billing.models.payments import (
     AutoRecharge,
+    BillingDetails,
     InboxEvent,
     Mismatch,
     Payment,
@@ -24,6 +25,7 @@ __all__ = [
     "Adjustment",
     "AuditCheckpoint",
     "AutoRecharge",
+    "BillingDetails",
     "CapCounter",
     "CodeBatch",
     "CodeUse",

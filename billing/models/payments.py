@@ -422,3 +422,22 @@ class AutoRecharge(TenantModel):
 
     def __str__(self) -> str:
         return f"recharge of {self.organization_id}: {'on' if self.is_on else 'off'}"
+
+
+class BillingDetails(TenantModel):
+    """Whom receipts and statements are made out to."""
+
+    organization = models.OneToOneField(
+        "accounts.Organization", on_delete=models.PROTECT, related_name="billing_details", primary_key=True
+    )
+    name = models.CharField(max_length=120, blank=True)
+    address = models.CharField(max_length=600, blank=True, help_text="Lines, from the street to the country.")
+    tax_id = models.CharField(max_length=40, blank=True)
+    reference = models.CharField(max_length=80, blank=True, help_text="The customer's own, such as an order number.")
+    changed_at = models.DateTimeField()
+
+    class Meta(TenantModel.Meta):
+        verbose_name_plural = "billing details"
+
+    def __str__(self) -> str:
+        return f"billing details of {self.organization_id}"
