@@ -6,14 +6,15 @@ policy also decides who of them may open a workspace here: having signed up else
 """
 
 import zoneinfo
+from datetime import datetime
 from typing import Any
 
 from django.core.exceptions import ValidationError
 from django.db import IntegrityError, transaction
 from django.utils.text import slugify
 
-from accounts import access, trail
-from accounts.models import Membership, Organization, Role, SignUpPolicy, Storefront, User
+from accounts import access, keys, trail
+from accounts.models import Invitation, Membership, Organization, Role, SignUpPolicy, Storefront, User
 from accounts.models.organizations import Standing
 from accounts.operators import scope_of
 from accounts.signals import access_changed, organization_created
@@ -37,6 +38,13 @@ class NotOpen(Refusal, PermissionError):
 
     status = 403
     code = "storefront_not_open"
+
+
+class NotTheOwner(Refusal, PermissionError):
+    """Only an owner does this, and in person (403)."""
+
+    status = 403
+    code = "not_the_owner"
 
 
 def may_open(storefront: Storefront, person: User) -> bool:
@@ -112,3 +120,24 @@ def update(organization: Organization, *, source: trail.Source, reason: str = ""
 def set_standing(organization: Organization, standing: Standing, *, reason: str, source: trail.Source) -> None:
     """Suspend, close, or welcome back."""
     update(organization, source=source, reason=reason, standing=standing, standing_reason=reason[:200])
+
+
+@transaction.atomic
+def close(seat: access.Seat, *, source: trail.Source, now: datetime) -> None:
+    """End a workspace for good, by its owner: keys and invitations end, its rows and its books stay."""
+    organization = Organization.objects.select_for_update(no_key=True).get(pk=seat.organization.pk)
+    membership = Membership.objects.of(organization).filter(user=seat.user).first()
+    in_person = seat.impersonation is None and seat.api_key is None
+    if not in_person or membership is None or membership.role != Role.OWNER:
+        message = "Only the owner closes an organization, in person."
+        raise NotTheOwner(message)
+    end(organization, why="Its owner closed the organization.", source=source, now=now)
+
+
+def end(organization: Organization, *, why: str, source: trail.Source, now: datetime) -> None:
+    """What closing comes to, inside the transaction of whoever decided it."""
+    for key in organization.api_keys.filter(revoked_at__isnull=True):
+        keys.revoke(key, now=now, source=source, reason=why)
+    letters = Invitation.objects.of(organization).filter(accepted_at__isnull=True, revoked_at__isnull=True)
+    letters.update(revoked_at=now)
+    set_standing(organization, Standing.CLOSED, reason=why, source=source)

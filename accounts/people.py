@@ -16,7 +16,7 @@ from allauth.usersessions.models import UserSession
 from django.core.exceptions import ValidationError
 from django.db import transaction
 
-from accounts import keys, trail
+from accounts import keys, organizations, trail
 from accounts.models import ApiKey, Invitation, Membership, Organization, Role, StorefrontStaff, User
 from accounts.models.organizations import Standing
 from accounts.operators import scope_of
@@ -67,8 +67,39 @@ def erase(user: User, *, by: User, now: datetime, source: trail.Source, reason: 
     if by.pk == user.pk:
         raise PersonRefused("You cannot erase yourself; ask a colleague.")
     _leave_no_orphans(user)
+    _forget(user, now=now, source=source, reason=reason, why="Its maker was erased.")
+
+
+@transaction.atomic
+def erase_oneself(user: User, *, now: datetime, source: trail.Source) -> None:
+    """Somebody ends their own account: places beside others are given up, workspaces of their own are closed."""
+    if user.is_staff or user.is_superuser or StorefrontStaff.objects.filter(user=user).exists():
+        raise PersonRefused("An operator's account is ended by a colleague.")
+    _leave_no_orphans(user)
+    why = "Its maker ended their account."
+    for membership in user.memberships.select_related("organization").order_by("organization_id"):
+        organization = membership.organization
+        if Membership.objects.of(organization).filter(user__is_active=True).exclude(user=user).exists():
+            trail.record("member.left", source=source, target=membership, before={"role": membership.role})
+            for key in ApiKey.objects.of(organization).filter(created_by=user, revoked_at__isnull=True):
+                keys.revoke(key, now=now, source=source, reason=why)
+            membership.delete()
+            access_changed.send(sender=Membership, organization=organization)
+        elif organization.standing != Standing.CLOSED:
+            organizations.end(organization, why="Its only member ended their account.", source=source, now=now)
+    _forget(user, now=now, source=source, reason="They asked for it themselves.", why=why)
+
+
+def alone_in(user: User) -> list[Organization]:
+    """The open workspaces that nobody else works in."""
+    mine = Organization.objects.filter(memberships__user=user).exclude(standing=Standing.CLOSED).order_by("name")
+    others = Membership.unscoped.filter(user__is_active=True).exclude(user=user).values("organization_id")
+    return list(mine.exclude(pk__in=others))
+
+
+def _forget(user: User, *, now: datetime, source: trail.Source, reason: str, why: str) -> None:
     for key in ApiKey.unscoped.filter(created_by=user, revoked_at__isnull=True):
-        keys.revoke(key, now=now, source=source, reason="Its maker was erased.")
+        keys.revoke(key, now=now, source=source, reason=why)
     _end_sessions(user)
     for rows in (EmailAddress, Authenticator, SocialAccount, StorefrontStaff):
         rows.objects.filter(user=user).delete()

@@ -20,12 +20,16 @@ from django.db.models.functions import Coalesce, TruncMonth
 
 from accounts.models import Organization
 from analytics.models import StatementMark, StatementMonth
+from billing import statements as billing_statements
 from billing.audit import Finding
 from billing.models import Transfer
 from billing.models.ledger import NANO_USD
 from gateway.models import Call
+from plumbing import outbox
 
 SLICE = 10_000
+IN_ONE_SHIFT = 30  # slices that one message folds
+TOPIC = "analytics.fold_statements"
 USAGE = frozenset({"usage", "late_usage"})
 # What a customer calls the parts of a month, and the codes of transfers in each; the order is that of the paper.
 SECTIONS: dict[str, tuple[str, frozenset[str]]] = {
@@ -100,6 +104,16 @@ class Statement:
         """Whether the parts lead from the first balance to the last."""
         return self.opening_nano + sum(section.total_nano for section in self.sections) == self.closing_nano
 
+    @property
+    def came_nano(self) -> int:
+        """What was bought and given."""
+        return self.total_nano("top_ups") + self.total_nano("gifts")
+
+    @property
+    def charged_nano(self) -> int:
+        """What calls were charged, as a positive amount."""
+        return -self.total_nano("charges")
+
     def total_nano(self, name: str) -> int:
         """The sum of one part; nothing where it is not there."""
         return sum(section.total_nano for section in self.sections if section.name == name)
@@ -141,6 +155,32 @@ def months(organization: Organization, *, now: datetime) -> list[Statement]:
 def statement(organization: Organization, month: date, *, now: datetime) -> Statement | None:
     """One month, or None for one before the first movement or after this one."""
     return next((one for one in months(organization, now=now) if one.month == month), None)
+
+
+@dataclass(frozen=True, slots=True)
+class Movement:
+    """One movement of a month that is no charge."""
+
+    at: datetime
+    code: str
+    words: str
+    amount_nano: int
+    reference: str
+
+
+def movements(organization: Organization, month: date) -> Iterator[Movement]:
+    """The movements behind the parts of a month, oldest first, as far as the month was added up; charges are sums."""
+    mark = StatementMark.objects.of(organization).first()
+    rows = billing_statements.history(organization).filter(
+        created_at__gte=first_day(month),
+        created_at__lt=first_day(following(month)),
+        pk__lte=mark.last_transfer_id if mark else 0,
+        debit__unit=NANO_USD,
+    )
+    for row in rows.order_by("pk").iterator(chunk_size=SLICE):
+        change = row.amount * ((row.credit.organization_id is not None) - (row.debit.organization_id is not None))
+        if change:
+            yield Movement(row.created_at, row.code, billing_statements.words(row), change, row.reference)
 
 
 def _rows(organization: Organization) -> Sequence[StatementMonth]:
@@ -199,6 +239,20 @@ def fold(organization: Organization, *, most_slices: int | None = None) -> bool:
             last = StatementMark.objects.of(organization).get().last_transfer_id
         done += 1
     return _slice_end(organization, last) is None
+
+
+def fold_later(organization: Organization) -> None:
+    """Have the rest folded in the background; asked twice from the same mark, it is done once."""
+    mark = StatementMark.objects.of(organization).get()
+    key = f"{organization.public_id}:{mark.last_transfer_id}"
+    outbox.add(topic=TOPIC, key=key, payload={"organization": organization.pk})
+
+
+@outbox.handles(TOPIC)
+def _fold_on(message: outbox.Message) -> None:
+    organization = Organization.objects.get(pk=message.payload["organization"])
+    if not fold(organization, most_slices=IN_ONE_SHIFT):
+        fold_later(organization)
 
 
 def _slice_end(organization: Organization, last: int) -> int | None:
@@ -275,7 +329,7 @@ WHERE months.net_nano <> accounts.balance AND mark.last_transfer_id = (
 
 
 def differences(since: int) -> Iterator[Finding]:
-    """The whole audit's question: do the months of whoever is folded to the end add up to what the accounts hold?"""
+    """Ask, in a whole audit, whether the months of whoever is folded to the end add up to what the accounts hold."""
     if since:
         return
     with connection.cursor() as cursor:

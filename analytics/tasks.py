@@ -7,7 +7,8 @@ from celery import shared_task
 from django.conf import settings
 from django.utils import timezone
 
-from analytics import alarms, archive, experiments, rollups
+from accounts.models import Organization
+from analytics import alarms, archive, experiments, rollups, statements
 from billing.models import Experiment
 from plumbing import locks
 
@@ -52,3 +53,10 @@ def archive_old_calls(**_: Any) -> int:
         archive.archive(month, folder=Path(settings.ARCHIVE_DIR), now=now)
         archive.drop(month, now=now)
     return len(months)
+
+
+@shared_task(name="analytics.fold_all_statements")
+def fold_all_statements(**_: Any) -> int:
+    """Add up everybody's months, so that a page never has more than a day to add."""
+    organizations = Organization.objects.order_by("pk").iterator()
+    return sum(statements.fold(organization) for organization in organizations)

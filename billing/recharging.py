@@ -8,7 +8,7 @@ The wallets are looked at by a sweep of a few seconds that is one indexed questi
 hot path knows nothing of cards.
 """
 
-from datetime import datetime
+from datetime import UTC, datetime
 
 from django.db import IntegrityError, transaction
 from django.db.models import F, Q, Sum
@@ -130,12 +130,9 @@ def _begin(organization_id: int, now: datetime) -> TopUp | None:
     if recharges.filter(state__in=UNDER_WAY).exists():
         return None
     terms = terms_of(organization.storefront)
-    month = now.replace(day=1, hour=0, minute=0, second=0, microsecond=0)
-    spent = recharges.filter(created_at__gte=month).exclude(state__in=(State.FAILED, State.CANCELED, State.EXPIRED))
-    total = spent.aggregate(total=Sum("amount_minor"))["total"] or 0
-    if total + wish.amount_minor > wish.month_cap_minor:
+    if this_month_minor(organization, now=now) + wish.amount_minor > wish.month_cap_minor:
         cap = currencies.text(wish.month_cap_minor, terms.currency)
-        _tell(wish, f"The cap of {cap} for this month is reached.", key=f"cap:{month:%Y-%m}", now=now)
+        _tell(wish, f"The cap of {cap} for this month is reached.", key=f"cap:{now:%Y-%m}", now=now)
         return None
     try:
         account = registry.account_for(organization.storefront)
@@ -150,6 +147,14 @@ def _begin(organization_id: int, now: datetime) -> TopUp | None:
     flight.record(flight.REQUEST, "recharge due", now=now, top_up=order, amount_minor=order.amount_minor)
     outbox.add(topic=TOPIC, key=order.public_id)
     return order
+
+
+def this_month_minor(organization: Organization, *, now: datetime) -> int:
+    """What recharges came to since the first of this UTC month; those that failed do not count."""
+    month = now.astimezone(UTC).replace(day=1, hour=0, minute=0, second=0, microsecond=0)
+    recharges = TopUp.objects.of(organization).filter(origin=Origin.RECHARGE, created_at__gte=month)
+    counted = recharges.exclude(state__in=(State.FAILED, State.CANCELED, State.EXPIRED))
+    return int(counted.aggregate(total=Sum("amount_minor"))["total"] or 0)
 
 
 def available_nano(organization: Organization, *, now: datetime) -> int:

@@ -45,6 +45,7 @@ class Grant:
     unit: str
     available: int
     expires_at: datetime | None
+    held: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,24 +57,39 @@ class Balance:
     debt_nano: int
     paid_nano: int
     grants: tuple[Grant, ...]
+    heaps: tuple[Grant, ...] = ()  # everything there is, paid credit too, in the order in which calls use it
+
+    @property
+    def gifts_nano(self) -> int:
+        """Of what is available: what nobody paid for with money."""
+        return self.available_nano - self.paid_nano
 
 
 def balance(organization: Organization, *, now: datetime) -> Balance:
     """Read it from the accounts."""
     living = Q(expires_at=None) | Q(expires_at__gt=now)
-    accounts = list(Account.objects.of(organization).filter(living).order_by("priority", "expires_at", "id"))
+    accounts = sorted(Account.objects.of(organization).filter(living), key=_burn_order)
     money = [account for account in accounts if account.unit == NANO_USD and account.kind != Kind.DEBT]
+    heaps = tuple(_heap(account) for account in accounts if account.kind != Kind.DEBT and account.posted)
     return Balance(
         available_nano=sum(account.posted - account.held for account in money),
         held_nano=sum(account.held for account in money),
         debt_nano=sum(account.posted for account in accounts if account.kind == Kind.DEBT),
         paid_nano=sum(account.posted - account.held for account in money if account.kind == Kind.PAID),
-        grants=tuple(
-            Grant(account.kind, account.label, account.unit, account.posted - account.held, account.expires_at)
-            for account in accounts
-            if account.kind not in {Kind.DEBT, Kind.PAID} and account.posted
-        ),
+        grants=tuple(heap for heap in heaps if heap.kind != Kind.PAID),
+        heaps=heaps,
     )
+
+
+def _burn_order(account: Account) -> tuple[Any, ...]:
+    """As the ledger draws: by kind, then what ends first, then what came first."""
+    expires_at = account.expires_at
+    return (account.priority, expires_at is None, expires_at.timestamp() if expires_at else 0, account.pk)
+
+
+def _heap(account: Account) -> Grant:
+    left = account.posted - account.held
+    return Grant(account.kind, account.label, account.unit, left, account.expires_at, account.held)
 
 
 def history(organization: Organization) -> "QuerySet[Any]":

@@ -280,6 +280,7 @@ CELERY_BEAT_SCHEDULE: dict[str, dict[str, Any]] = {
     "look for alarms": {"task": "analytics.look_for_alarms", "schedule": 300.0, "options": {"expires": 300}},
     "warn customers": {"task": "dashboard.look_for_alerts", "schedule": 60.0, "options": {"expires": 60}},
     "mail reports": {"task": "desk.send_reports", "schedule": crontab(minute="20"), "options": {"expires": 3000}},
+    "add up statements": {"task": "analytics.fold_all_statements", "schedule": crontab(hour="1", minute="20")},
     "archive old calls": {"task": "analytics.archive_old_calls", "schedule": crontab(hour="4", minute="10")},
     "ask for prices": {"task": "gateway.refresh_prices", "schedule": crontab(hour="4", minute="40")},
     "recharge who runs low": {"task": "billing.recharge_due", "schedule": 15.0, "options": {"expires": 15}},

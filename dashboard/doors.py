@@ -8,6 +8,7 @@ from collections.abc import Callable
 from functools import wraps
 from typing import Any
 
+from allauth.account.decorators import reauthentication_required
 from django import forms
 from django.contrib import messages
 from django.contrib.auth.decorators import login_required
@@ -56,6 +57,12 @@ def own_hands(view: View) -> View:
             raise PermissionDenied
         return view(asked, *args, **kwargs)
 
+    return guarded
+
+
+def fresh_hands(view: View) -> View:
+    """Let the view run only for somebody who has shown a moment ago that it is them (their password, or a passkey)."""
+    guarded: View = reauthentication_required(view, allow_get=False)
     return guarded
 
 

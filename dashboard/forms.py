@@ -110,31 +110,6 @@ class NameForm(forms.Form):
     )
 
 
-class TopUpForm(forms.Form):
-    """How much credit to buy. The attempt's name makes a second press of the button the same purchase."""
-
-    amount = forms.CharField(label="Amount", max_length=20)
-    attempt_key = forms.RegexField(r"^[A-Za-z0-9_-]{8,80}\Z", widget=forms.HiddenInput)
-    save_card = forms.BooleanField(label="Keep this card for automatic recharges", required=False)
-
-
-class CodeForm(forms.Form):
-    """A redemption code."""
-
-    code = forms.CharField(
-        label="Redemption code", max_length=40, widget=forms.TextInput(attrs={"autocomplete": "off"})
-    )
-
-
-class RechargeForm(forms.Form):
-    """The standing order."""
-
-    is_on = forms.BooleanField(label="Recharge by itself", required=False)
-    threshold = UsdField(label="When less than this many USD are left")
-    amount = forms.CharField(label="Buy for", max_length=20)
-    month_cap = forms.CharField(label="But in one month at most", max_length=20)
-
-
 class FirstKeyForm(forms.Form):
     """The first key has a name and nothing else to decide."""
 

@@ -60,3 +60,17 @@ def _joined(pieces: Iterable[str]) -> Iterator[str]:
 
 def _next(pieces: Iterator[bytes]) -> bytes | None:
     return next(pieces, None)
+
+
+def json_sections(sections: Iterable[tuple[str, Iterable[dict[str, Any]]]], *, name: str) -> Download:
+    """A JSON object of named arrays, one row a line."""
+    return Download(_object(sections), name=f"{name}.json", content_type="application/json")
+
+
+def _object(sections: Iterable[tuple[str, Iterable[dict[str, Any]]]]) -> Iterator[str]:
+    opening = "{\n"
+    for name, rows in sections:
+        yield f"{opening}{json.dumps(name)}: "
+        yield from (piece.rstrip("\n") if piece.endswith("]\n") else piece for piece in _array(rows))
+        opening = ",\n"
+    yield "{}\n" if opening == "{\n" else "\n}\n"

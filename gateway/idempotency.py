@@ -154,3 +154,8 @@ def answered(claim: Claim | None, call_id: int, end: Any) -> tuple[Rider, ...]:
         return ()
     row = (call_id, claim.organization, end.status, end.answer, datetime.now(UTC))
     return (Rider("gateway_keptanswer", ANSWER_COLUMNS, [row]),)
+
+
+def forget_answers(organization: Organization) -> int:
+    """Forget what is kept of an organization's answers now, and not only when their day is over."""
+    return int(KeptAnswer.objects.of(organization).delete()[0])

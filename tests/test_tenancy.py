@@ -55,6 +55,7 @@ PARAMETERS = {
     "payment_id": public("payment", "pay"),
     "storefront_id": Parameter(lambda things: str(things["organization"].storefront.public_id)),
     "method": plain("stripe"),
+    "month": plain("2026-11"),
     "alert_id": public("alert", "alr"),
     "call_id": Parameter(lambda things: str(things["call"].pk), lambda: "987654321"),
     # Django admin: rows by primary key, whatever their table.

@@ -30,8 +30,8 @@ class StatementMark(TenantModel):
 class StatementMonth(TenantModel):
     """One UTC month: what changed in money, and the sums it is made of.
 
-    A line is ``[unit, code, name, amount, count]``: the unit of the account, the transfer's code, for a charge the model
-    it was for, what it changed in what the customer has, and how many movements (for charges: calls) there were.
+    A line is ``[unit, code, name, amount, count]``: the unit of the account, the transfer's code, for a charge the
+    model it was for, what it changed in what the customer has, and how many movements (for charges: calls) there were.
     """
 
     organization = models.ForeignKey(

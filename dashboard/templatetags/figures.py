@@ -16,7 +16,10 @@ from django.utils.http import urlencode
 from django.utils.safestring import SafeString
 
 from billing import money
+from billing.models.ledger import NANO_USD
 from billing.pricing import Bucket
+from billing.statements import Grant
+from dashboard import payment_words
 from dashboard.catalogue import words
 from dashboard.naming import Names, key_name
 
@@ -165,3 +168,28 @@ def model_url(context: Context, slug: str) -> str:
     if seat is None:
         return reverse("model", args=[slug])
     return reverse("dashboard:model", args=[seat.organization.slug, slug])
+
+
+@register.filter
+def unit_words(unit: str) -> str:
+    """What a grant is counted in, in words."""
+    return payment_words.unit(unit)
+
+
+@register.filter
+def heap_name(heap: Grant) -> str:
+    """What a heap of credit is called."""
+    kind = payment_words.KINDS[heap.kind]
+    return f"{kind}: {heap.label}" if heap.label and heap.label != kind else kind
+
+
+@register.filter
+def heap_left(heap: Grant) -> SafeString | str:
+    """What is left of it, in its own unit."""
+    return amount(heap.available) if heap.unit == NANO_USD else f"{heap.available:,}"
+
+
+@register.filter
+def heap_held(heap: Grant) -> SafeString | str:
+    """What of it is held by calls under way."""
+    return amount(heap.held) if heap.unit == NANO_USD else f"{heap.held:,}"

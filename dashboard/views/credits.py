@@ -1,4 +1,4 @@
-"""Credit on pages: what there is, buying more, codes, the standing order, receipts.
+"""Credit on pages: what there is, buying more, codes, the standing order, how each payment stands, receipts.
 
 Coming back from the provider's page credits nothing. It asks the provider at most, and shows what is known.
 """
@@ -6,6 +6,7 @@ Coming back from the provider's page credits nothing. It asks the provider at mo
 from typing import Any
 
 from django.contrib import messages
+from django.core.paginator import Paginator
 from django.http import Http404, HttpResponse
 from django.shortcuts import redirect, render
 from django.utils import timezone
@@ -15,17 +16,19 @@ from django.views.decorators.http import require_GET, require_POST
 from accounts import access, trail
 from accounts.requests import TenantRequest
 from accounts.roles import Permission
-from billing import codes, money, receipts, recharging, statements, topups
-from billing.models import AutoRecharge, Payment, SavedCard, TopUp
-from billing.models.payments import UNDER_WAY
+from billing import codes, details, money, receipts, recharging, statements, topups
+from billing.models import AutoRecharge, Payment, SavedCard, TopUp, TopUpTerms
+from billing.models.payments import UNDER_WAY, Origin
 from billing.payments import currencies, registry
 from billing.payments.driver import NotConfigured
-from dashboard import forms
+from dashboard import payment_words, purse_forms
 from dashboard.doors import Told, ToldAbove, needs
-from plumbing.identifiers import new_id
 from plumbing.refusals import Refusal
 
-LATEST = 20
+LATEST = 5
+PAGE_SIZE = 20
+MOVEMENTS = 20
+MOST_CARDS = 5
 
 
 @never_cache
@@ -33,80 +36,98 @@ LATEST = 20
 @needs(Permission.SEE_BILLING)
 def overview(request: TenantRequest, organization_slug: str) -> HttpResponse:
     """What there is, and every way to more."""
-    return _page(request, forms.TopUpForm(initial={"attempt_key": new_id("try")}), forms.CodeForm(), _recharge(request))
+    return _page(request, topups.terms_of(request.storefront))
 
 
-def _page(request: TenantRequest, form: Any, code: Any, recharge: Any, *, status: int = 200) -> HttpResponse:
-    organization = request.seat.organization
-    terms = topups.terms_of(organization.storefront)
-    top_ups = TopUp.objects.of(organization).prefetch_related("payments")[:LATEST]
+def _page(request: TenantRequest, terms: TopUpTerms, *, status: int = 200, **forms: Any) -> HttpResponse:
+    """The page, with the form that was refused, if one was."""
+    organization, now = request.seat.organization, timezone.now()
+    row = AutoRecharge.objects.of(organization).first()
+    presets = topups.presets(terms)
+    top_ups = TopUp.objects.of(organization).prefetch_related("payments__reversals")[:LATEST]
     context = {
-        "balance": statements.balance(organization, now=timezone.now()),
-        "presets": [
-            {"value": _plain(amount, terms.currency), "label": currencies.text(amount, terms.currency)}
-            for amount in topups.presets(terms)
-        ],
+        "balance": statements.balance(organization, now=now),
+        "presets": [_preset(amount, terms) for amount in presets],
         "bounds": [currencies.text(bound, terms.currency) for bound in (terms.minimum_minor, terms.maximum_minor)],
-        "currency": terms.currency.upper(),
-        "form": form,
-        "code": code,
-        "recharge": recharge,
-        "recharge_row": AutoRecharge.objects.of(organization).first(),
-        "cards": SavedCard.objects.of(organization).filter(removed_at=None)[:5],
+        "terms": terms,
+        "rate": _rate(terms),
+        "form": purse_forms.fresh_top_up(terms, preset=_middle(presets, terms)),
+        "code": purse_forms.CodeForm(),
+        "recharge": purse_forms.RechargeForm(row=row, terms=terms),
+        "recharge_row": row,
+        "recharged": _recharged(row, terms, now),
+        "cards": SavedCard.objects.of(organization).filter(removed_at=None)[:MOST_CARDS],
         "top_ups": [_shown(order) for order in top_ups],
-        "movements": [_movement(row) for row in statements.history(organization)[:LATEST]],
-        "closed": _closed(request),
-        "sandbox": _is_sandbox(request),
+        **_way_to_pay(request),
+        **forms,
     }
     return render(request, "dashboard/credits/overview.html", context, status=status)
 
 
-def _plain(amount_minor: int, currency: str) -> str:
-    return currencies.text(amount_minor, currency).partition(" ")[0].replace(",", "")
+def _preset(amount_minor: int, terms: TopUpTerms) -> dict[str, str]:
+    return {
+        "value": purse_forms.plain(amount_minor, terms.currency),
+        "label": currencies.text(amount_minor, terms.currency),
+        "worth": money.dollars(amount_minor * terms.nano_per_minor),
+    }
+
+
+def _middle(presets: list[int], terms: TopUpTerms) -> str:
+    return purse_forms.plain(presets[(len(presets) - 1) // 2], terms.currency) if presets else purse_forms.OWN
+
+
+def _rate(terms: TopUpTerms) -> str:
+    """What one unit of the currency buys, where it is not simply itself."""
+    unit_minor = 10 ** currencies.places(terms.currency)
+    worth = money.dollars(unit_minor * terms.nano_per_minor)
+    same = terms.currency.lower() == "usd" and unit_minor * terms.nano_per_minor == money.NANO_PER_USD
+    return "" if same else f"{currencies.text(unit_minor, terms.currency)} buys {worth} of credit"
+
+
+def _recharged(row: AutoRecharge | None, terms: TopUpTerms, now: Any) -> dict[str, Any]:
+    """What the standing order bought this month, and how its last try went."""
+    if row is None:
+        return {}
+    organization = row.organization
+    last = TopUp.objects.of(organization).filter(origin=Origin.RECHARGE).first()
+    spent = recharging.this_month_minor(organization, now=now)
+    return {
+        "spent": currencies.text(spent, terms.currency),
+        "cap": currencies.text(row.month_cap_minor, terms.currency),
+        "percent": min(100, spent * 100 // row.month_cap_minor),
+        "full": spent + row.amount_minor > row.month_cap_minor,
+        "last": _shown(last) if last else None,
+    }
 
 
 def _shown(order: TopUp) -> dict[str, Any]:
-    return {"order": order, "amount": currencies.text(order.amount_minor, order.currency)}
+    payments = list(order.payments.all())
+    told = payment_words.whole(order, payments)
+    return {"order": order, "told": told[0], "taken": told[1:], "payments": payments}
 
 
-def _movement(row: Any) -> dict[str, Any]:
-    signed = statements.signed(row)
-    is_money = row.debit.unit == "nano_usd"
-    amount = money.dollars(signed) if is_money else f"{signed:,} {row.debit.unit}"
-    return {"at": row.created_at, "what": statements.words(row), "amount": amount}
-
-
-def _closed(request: TenantRequest) -> str:
-    """Why nothing can be bought now, if so."""
+def _way_to_pay(request: TenantRequest) -> dict[str, Any]:
+    """Why nothing can be bought now, if so, and whether the money is play money."""
     try:
-        registry.account_for(request.storefront)
+        account = registry.account_for(request.storefront)
     except NotConfigured as refusal:
-        return refusal.sentence
-    return ""
-
-
-def _is_sandbox(request: TenantRequest) -> bool:
-    try:
-        return registry.account_for(request.storefront).sandbox
-    except NotConfigured:
-        return False
+        return {"closed": refusal.sentence, "sandbox": False}
+    return {"closed": "", "sandbox": account.sandbox}
 
 
 @require_POST
 @needs(Permission.SPEND)
 def buy(request: TenantRequest, organization_slug: str) -> HttpResponse:
     """Begin a top-up and go to the provider's page."""
-    form = forms.TopUpForm(request.POST)
+    terms = topups.terms_of(request.storefront)
+    form = purse_forms.TopUpForm(request.POST, terms=terms)
     if form.is_valid():
         with Told(form):
-            currency = topups.terms_of(request.storefront).currency
             order = topups.start(
                 organization=request.seat.organization,
                 user=request.seat.user,
                 wish=topups.Wish(
-                    currencies.minor(form.cleaned_data["amount"], currency),
-                    form.cleaned_data["attempt_key"],
-                    form.cleaned_data["save_card"],
+                    form.cleaned_data["amount"], form.cleaned_data["attempt_key"], form.cleaned_data["save_card"]
                 ),
                 source=trail.source_of(request),
                 now=timezone.now(),
@@ -114,7 +135,30 @@ def buy(request: TenantRequest, organization_slug: str) -> HttpResponse:
             if order.url and order.state in UNDER_WAY:
                 return redirect(order.url)
             return redirect("dashboard:credits_top_up", organization_slug, order.public_id)
-    return _page(request, form, forms.CodeForm(), _recharge(request), status=400)
+    return _page(request, terms, form=form, status=400)
+
+
+@never_cache
+@require_GET
+@needs(Permission.SEE_BILLING)
+def payments(request: TenantRequest, organization_slug: str) -> HttpResponse:
+    """Every payment and what became of it, and every other movement of credit."""
+    organization = request.seat.organization
+    orders = TopUp.objects.of(organization).select_related("started_by").prefetch_related("payments__reversals")
+    page = Paginator(orders, PAGE_SIZE).get_page(request.GET.get("page"))
+    context = {
+        "page": page,
+        "rows": [_shown(order) for order in page],
+        "movements": [_movement(row) for row in statements.history(organization)[:MOVEMENTS]],
+    }
+    return render(request, "dashboard/credits/payments.html", context)
+
+
+def _movement(row: Any) -> dict[str, Any]:
+    signed = statements.signed(row)
+    is_money = row.debit.unit == "nano_usd"
+    amount = money.dollars(signed) if is_money else f"{signed:,} {payment_words.unit(row.debit.unit)}"
+    return {"at": row.created_at, "what": statements.words(row), "amount": amount, "less": signed < 0}
 
 
 @never_cache
@@ -128,12 +172,12 @@ def top_up(request: TenantRequest, organization_slug: str, top_up_id: str) -> Ht
             order = topups.look(order, now=timezone.now())
         except Refusal:  # the webhook will say it as well
             messages.info(request, "The payment provider has not answered yet; this page will know in a moment.")
-    payments = Payment.objects.of(request.seat.organization).filter(top_up=order)
-    context = {
-        "order": order,
+    context = _shown(order) | {
         "amount": currencies.text(order.amount_minor, order.currency),
         "waits": order.state in UNDER_WAY,
-        "receipts": [{"payment": payment, "lines": statements.receipt_lines(payment)} for payment in payments],
+        "receipts": [
+            {"payment": payment, "lines": statements.receipt_lines(payment)} for payment in order.payments.all()
+        ],
     }
     return render(request, "dashboard/credits/top_up.html", context)
 
@@ -161,7 +205,7 @@ def cancel(request: TenantRequest, organization_slug: str, top_up_id: str) -> Ht
 @needs(Permission.SPEND)
 def redeem(request: TenantRequest, organization_slug: str) -> HttpResponse:
     """Turn a code into credit."""
-    form = forms.CodeForm(request.POST)
+    form = purse_forms.CodeForm(request.POST)
     if form.is_valid():
         with Told(form):
             use = codes.redeem(
@@ -173,48 +217,31 @@ def redeem(request: TenantRequest, organization_slug: str) -> HttpResponse:
             )
             messages.success(request, f"{money.dollars(use.code.batch.value_nano)} of credit was added.")
             return redirect("dashboard:credits", organization_slug)
-    fresh = forms.TopUpForm(initial={"attempt_key": new_id("try")})
-    return _page(request, fresh, form, _recharge(request), status=400)
-
-
-def _recharge(request: TenantRequest) -> forms.RechargeForm:
-    row = AutoRecharge.objects.of(request.seat.organization).first()
-    if row is None:
-        return forms.RechargeForm()
-    currency = topups.terms_of(request.storefront).currency
-    return forms.RechargeForm(
-        initial={
-            "is_on": row.is_on,
-            "threshold": money.usd_text(row.threshold_nano),
-            "amount": _plain(row.amount_minor, currency),
-            "month_cap": _plain(row.month_cap_minor, currency),
-        }
-    )
+    return _page(request, topups.terms_of(request.storefront), code=form, status=400)
 
 
 @require_POST
 @needs(Permission.SPEND)
 def recharge(request: TenantRequest, organization_slug: str) -> HttpResponse:
     """Set the standing order."""
-    form = forms.RechargeForm(request.POST)
     organization = request.seat.organization
+    terms = topups.terms_of(request.storefront)
+    form = purse_forms.RechargeForm(request.POST, row=None, terms=terms)
     if form.is_valid():
         with Told(form):
-            currency = topups.terms_of(request.storefront).currency
-            recharging.configure(
+            row = recharging.configure(
                 organization,
                 is_on=form.cleaned_data["is_on"],
                 threshold_nano=form.cleaned_data["threshold"],
-                amount_minor=currencies.minor(form.cleaned_data["amount"], currency),
-                month_cap_minor=currencies.minor(form.cleaned_data["month_cap"], currency),
+                amount_minor=form.cleaned_data["amount"],
+                month_cap_minor=form.cleaned_data["month_cap"],
                 card=SavedCard.objects.of(organization).filter(removed_at=None).first(),
                 source=trail.source_of(request),
                 now=timezone.now(),
             )
-            messages.success(request, "Saved.")
+            messages.success(request, "Automatic recharge is on." if row.is_on else "Saved. Automatic recharge is off.")
             return redirect("dashboard:credits", organization_slug)
-    fresh = forms.TopUpForm(initial={"attempt_key": new_id("try")})
-    return _page(request, fresh, forms.CodeForm(), form, status=400)
+    return _page(request, terms, recharge=form, status=400)
 
 
 @require_POST
@@ -225,6 +252,21 @@ def cards(request: TenantRequest, organization_slug: str) -> HttpResponse:
     with ToldAbove(request):
         return redirect(topups.portal(request.seat.organization, return_url=back))
     return redirect("dashboard:credits", organization_slug)
+
+
+@needs(Permission.SPEND)
+def billing_details(request: TenantRequest, organization_slug: str) -> HttpResponse:
+    """Whom receipts and statements are made out to."""
+    organization = request.seat.organization
+    row = details.of(organization)
+    form = purse_forms.DetailsForm(request.POST or None, row=row)
+    if request.method == "POST" and form.is_valid():
+        with Told(form):
+            details.save(organization, source=trail.source_of(request), now=timezone.now(), **form.cleaned_data)
+            messages.success(request, "Saved. Papers you download from now on carry it.")
+            return redirect("dashboard:credits_details", organization_slug)
+    context = {"form": form, "lines": details.made_out_to(organization, row)}
+    return render(request, "dashboard/credits/details.html", context, status=400 if form.errors else 200)
 
 
 @require_GET

@@ -12,9 +12,10 @@ from accounts import members as room
 from accounts import roles, trail
 from accounts.access import Seat
 from accounts.models import Invitation, Membership, Role
+from accounts.models.bounds import SPEND_CAPS
 from accounts.requests import TenantRequest
 from accounts.roles import Permission
-from dashboard import forms
+from dashboard import forms, purse_forms, spending
 from dashboard.doors import Told, ToldAbove, needs
 
 
@@ -30,11 +31,22 @@ def _page(request: TenantRequest, form: forms.InviteForm, status: int = 200) -> 
     members = Membership.objects.of(seat.organization).select_related("user")
     letters = Invitation.objects.of(seat.organization).filter(accepted_at__isnull=True, revoked_at__isnull=True)
     manages = seat.may(Permission.MANAGE_MEMBERS)
+    now = timezone.now()
+    counted = spending.used(seat.organization, "member", now=now)
+    month = spending.this_month(seat.organization, "user_id", now=now)
     context = {
-        "rows": [_shown(member, seat) for member in members],
+        "rows": [
+            _shown(member, seat)
+            | {
+                "bars": spending.bars(member, member.pk, counted, now=now),
+                "month_nano": month.get(member.user_id, 0),
+            }
+            for member in members
+        ],
+        "sees_all": manages or seat.may(Permission.SEE_BILLING),
         "letters": letters.select_related("invited_by") if manages else [],
         "form": form,
-        "now": timezone.now(),
+        "now": now,
     }
     return render(request, "dashboard/members.html", context, status=status)
 
@@ -48,6 +60,7 @@ def _shown(member: Membership, seat: Seat) -> dict[str, Any]:
         "roles": [given for given in _grantable(seat) if given is not role] if manages else [],
         "removable": manages,
         "offerable": seat.may(Permission.TRANSFER_OWNERSHIP) and not mine,
+        "capable": seat.may(Permission.MANAGE_MEMBERS) and roles.may_touch(seat.role, role),
     }
 
 
@@ -95,6 +108,27 @@ def change_role(request: TenantRequest, organization_slug: str, member_id: str) 
         room.change_role(request.seat, member, role=Role(wanted), source=trail.source_of(request))
         messages.success(request, f"{member.user.get_short_name()} is {Role(wanted).label.lower()} now.")
     return redirect("dashboard:members", organization_slug)
+
+
+@needs(Permission.MANAGE_MEMBERS)
+def caps(request: TenantRequest, organization_slug: str, member_id: str) -> HttpResponse:
+    """What the keys of one member may spend: shown with what is spent, changed on POST."""
+    member, now = _member(request, member_id), timezone.now()
+    initial = {name: getattr(member, name) for name in SPEND_CAPS}
+    form = purse_forms.MemberCapsForm(request.POST or None, initial=initial)
+    if request.method == "POST" and form.is_valid():
+        with Told(form):
+            room.set_caps(request.seat, member, source=trail.source_of(request), **form.cleaned_data)
+            messages.success(request, f"The caps of {member.user.get_short_name()} hold from the next call on.")
+            return redirect("dashboard:members", organization_slug)
+    counted = spending.used(request.seat.organization, "member", now=now)
+    context = {
+        "member": member,
+        "form": form,
+        "bars": spending.bars(member, member.pk, counted, now=now),
+        "may_change": roles.may_touch(request.seat.role, Role(member.role)),
+    }
+    return render(request, "dashboard/member_caps.html", context, status=400 if form.errors else 200)
 
 
 @needs(Permission.SEE)

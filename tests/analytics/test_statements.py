@@ -2,6 +2,7 @@
 
 from collections import defaultdict
 from datetime import UTC, date, datetime, timedelta
+from itertools import pairwise
 
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -68,7 +69,7 @@ def test_months_chain_and_are_what_the_ledger_says(shop, steps):
     told = statements.months(stage.organization, now=NOW)[::-1]
     wanted = by_hand(stage.organization)
     assert told[0].opening_nano == 0
-    for earlier, later in zip(told, told[1:], strict=False):
+    for earlier, later in pairwise(told):
         assert later.opening_nano == earlier.closing_nano
         assert later.month == statements.following(earlier.month)
     for one in told:

@@ -9,7 +9,7 @@ class Migration(migrations.Migration):
 
     dependencies = [
         ('accounts', '0002_organization_stores_content'),
-        ('billing', '0005_money_in'),
+        ('billing', '0006_experiments'),
     ]
 
     operations = [

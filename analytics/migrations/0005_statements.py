@@ -9,7 +9,7 @@ class Migration(migrations.Migration):
 
     dependencies = [
         ('accounts', '0002_organization_stores_content'),
-        ('analytics', '0002_desk'),
+        ('analytics', '0004_reports'),
     ]
 
     operations = [
