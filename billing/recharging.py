@@ -11,7 +11,7 @@ hot path knows nothing of cards.
 from datetime import UTC, datetime
 
 from django.db import IntegrityError, transaction
-from django.db.models import F, Q, Sum
+from django.db.models import F, Q, QuerySet, Subquery, Sum
 from django.db.models.functions import Coalesce
 from django.utils import timezone
 
@@ -149,12 +149,23 @@ def _begin(organization_id: int, now: datetime) -> TopUp | None:
     return order
 
 
+def standing(organization: Organization, *, now: datetime) -> AutoRecharge | None:
+    """The standing order, with what it came to this month as ``month_minor``, in one question."""
+    total = _of_this_month(organization, now).values("organization").annotate(total=Sum("amount_minor"))
+    rows = AutoRecharge.objects.of(organization).select_related("card")
+    found: AutoRecharge | None = rows.annotate(month_minor=Coalesce(Subquery(total.values("total")), 0)).first()
+    return found
+
+
 def this_month_minor(organization: Organization, *, now: datetime) -> int:
     """What recharges came to since the first of this UTC month; those that failed do not count."""
+    return int(_of_this_month(organization, now).aggregate(total=Sum("amount_minor"))["total"] or 0)
+
+
+def _of_this_month(organization: Organization, now: datetime) -> QuerySet[TopUp]:
     month = now.astimezone(UTC).replace(day=1, hour=0, minute=0, second=0, microsecond=0)
-    recharges = TopUp.objects.of(organization).filter(origin=Origin.RECHARGE, created_at__gte=month)
-    counted = recharges.exclude(state__in=(State.FAILED, State.CANCELED, State.EXPIRED))
-    return int(counted.aggregate(total=Sum("amount_minor"))["total"] or 0)
+    rows: QuerySet[TopUp] = TopUp.objects.of(organization).filter(origin=Origin.RECHARGE, created_at__gte=month)
+    return rows.exclude(state__in=(State.FAILED, State.CANCELED, State.EXPIRED)).order_by()
 
 
 def available_nano(organization: Organization, *, now: datetime) -> int:

@@ -108,9 +108,9 @@ class RechargeForm(InCurrency):
     """The standing order."""
 
     is_on = forms.BooleanField(label="Recharge by itself", required=False)
-    threshold = UsdField(label="When the balance falls below (USD)")
+    threshold = UsdField(label="Balance falls below (USD)")
     amount = MinorField(label="Buy for")
-    month_cap = MinorField(label="At most in one month", help_text="Counted from the first of the month, UTC.")
+    month_cap = MinorField(label="Most per month")
 
     def __init__(self, *arguments: Any, row: AutoRecharge | None, terms: TopUpTerms, **options: Any) -> None:
         if row is not None:

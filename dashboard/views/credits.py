@@ -7,6 +7,7 @@ from typing import Any
 
 from django.contrib import messages
 from django.core.paginator import Paginator
+from django.db.models import Sum
 from django.http import Http404, HttpResponse
 from django.shortcuts import redirect, render
 from django.utils import timezone
@@ -17,7 +18,7 @@ from accounts import access, trail
 from accounts.requests import TenantRequest
 from accounts.roles import Permission
 from billing import codes, details, money, receipts, recharging, statements, topups
-from billing.models import AutoRecharge, Payment, SavedCard, TopUp, TopUpTerms
+from billing.models import Payment, SavedCard, TopUp, TopUpTerms
 from billing.models.payments import UNDER_WAY, Origin
 from billing.payments import currencies, registry
 from billing.payments.driver import NotConfigured
@@ -42,9 +43,9 @@ def overview(request: TenantRequest, organization_slug: str) -> HttpResponse:
 def _page(request: TenantRequest, terms: TopUpTerms, *, status: int = 200, **forms: Any) -> HttpResponse:
     """The page, with the form that was refused, if one was."""
     organization, now = request.seat.organization, timezone.now()
-    row = AutoRecharge.objects.of(organization).first()
+    row = recharging.standing(organization, now=now)
     presets = topups.presets(terms)
-    top_ups = TopUp.objects.of(organization).prefetch_related("payments__reversals")[:LATEST]
+    latest = list(TopUp.objects.of(organization).annotate(went_back=Sum("payments__reversed_nano"))[:LATEST])
     context = {
         "balance": statements.balance(organization, now=now),
         "presets": [_preset(amount, terms) for amount in presets],
@@ -55,9 +56,9 @@ def _page(request: TenantRequest, terms: TopUpTerms, *, status: int = 200, **for
         "code": purse_forms.CodeForm(),
         "recharge": purse_forms.RechargeForm(row=row, terms=terms),
         "recharge_row": row,
-        "recharged": _recharged(row, terms, now),
+        "recharged": _recharged(row, terms, latest),
         "cards": SavedCard.objects.of(organization).filter(removed_at=None)[:MOST_CARDS],
-        "top_ups": [_shown(order) for order in top_ups],
+        "top_ups": [{"order": order, "told": payment_words.of_top_up(order)} for order in latest],
         **_way_to_pay(request),
         **forms,
     }
@@ -84,19 +85,17 @@ def _rate(terms: TopUpTerms) -> str:
     return "" if same else f"{currencies.text(unit_minor, terms.currency)} buys {worth} of credit"
 
 
-def _recharged(row: AutoRecharge | None, terms: TopUpTerms, now: Any) -> dict[str, Any]:
-    """What the standing order bought this month, and how its last try went."""
+def _recharged(row: Any, terms: TopUpTerms, latest: list[TopUp]) -> dict[str, Any]:
+    """What the standing order bought this month, and how its last try went if that was lately."""
     if row is None:
         return {}
-    organization = row.organization
-    last = TopUp.objects.of(organization).filter(origin=Origin.RECHARGE).first()
-    spent = recharging.this_month_minor(organization, now=now)
+    last = next((order for order in latest if order.origin == Origin.RECHARGE), None)
     return {
-        "spent": currencies.text(spent, terms.currency),
+        "spent": currencies.text(row.month_minor, terms.currency),
         "cap": currencies.text(row.month_cap_minor, terms.currency),
-        "percent": min(100, spent * 100 // row.month_cap_minor),
-        "full": spent + row.amount_minor > row.month_cap_minor,
-        "last": _shown(last) if last else None,
+        "percent": min(100, row.month_minor * 100 // row.month_cap_minor),
+        "full": row.month_minor + row.amount_minor > row.month_cap_minor,
+        "last": {"order": last, "told": payment_words.of_top_up(last)} if last else None,
     }
 
 
@@ -259,7 +258,7 @@ def billing_details(request: TenantRequest, organization_slug: str) -> HttpRespo
     """Whom receipts and statements are made out to."""
     organization = request.seat.organization
     row = details.of(organization)
-    form = purse_forms.DetailsForm(request.POST or None, row=row)
+    form = purse_forms.DetailsForm(request.POST if request.method == "POST" else None, row=row)
     if request.method == "POST" and form.is_valid():
         with Told(form):
             details.save(organization, source=trail.source_of(request), now=timezone.now(), **form.cleaned_data)

@@ -115,7 +115,7 @@ def caps(request: TenantRequest, organization_slug: str, member_id: str) -> Http
     """What the keys of one member may spend: shown with what is spent, changed on POST."""
     member, now = _member(request, member_id), timezone.now()
     initial = {name: getattr(member, name) for name in SPEND_CAPS}
-    form = purse_forms.MemberCapsForm(request.POST or None, initial=initial)
+    form = purse_forms.MemberCapsForm(request.POST if request.method == "POST" else None, initial=initial)
     if request.method == "POST" and form.is_valid():
         with Told(form):
             room.set_caps(request.seat, member, source=trail.source_of(request), **form.cleaned_data)
