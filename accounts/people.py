@@ -75,6 +75,8 @@ def erase_oneself(user: User, *, now: datetime, source: trail.Source) -> None:
     """Somebody ends their own account: places beside others are given up, workspaces of their own are closed."""
     if user.is_staff or user.is_superuser or StorefrontStaff.objects.filter(user=user).exists():
         raise PersonRefused("An operator's account is ended by a colleague.")
+    places = Membership.unscoped.filter(user=user).values("organization_id")
+    list(Organization.objects.select_for_update(no_key=True).filter(pk__in=places).order_by("pk"))  # hold them still
     _leave_no_orphans(user)
     why = "Its maker ended their account."
     for membership in user.memberships.select_related("organization").order_by("organization_id"):

@@ -13,7 +13,7 @@ from fpdf import FPDF
 from fpdf.fonts import FontFace
 
 from accounts.models import Organization
-from analytics.statements import Movement, Section, Statement, following
+from analytics.statements import Movement, Statement, following
 from billing import details, money
 from billing.receipts import plain
 from dashboard import payment_words
@@ -88,7 +88,7 @@ def pdf(head: Paper, statement: Statement, movements: Iterable[Movement]) -> byt
     _head(page, head)
     _summary(page, statement)
     _charges(page, statement)
-    _movements(page, list(movements))
+    _movements(page, movements)
     _tokens(page, statement)
     page.ln(6)
     _small(page, EXPLAINED)
@@ -109,72 +109,87 @@ def _head(page: FPDF, head: Paper) -> None:
         page.cell(0, 5, plain(line), new_x="LMARGIN", new_y="NEXT")
     page.ln(3)
     _small(page, f"Number {head.number}")
-    _small(
-        page, f"{head.first_day:%d %B %Y} to {head.last_day:%d %B %Y}, drawn up {head.drawn_up_at:%d %B %Y %H:%M} UTC"
-    )
+    drawn_up = f"{_day(head.drawn_up_at)} {head.drawn_up_at:%H:%M} UTC"
+    _small(page, f"{_day(head.first_day)} to {_day(head.last_day)}, drawn up {drawn_up}")
     page.ln(4)
 
 
 def _small(page: FPDF, text: str) -> None:
     page.set_font("helvetica", size=8.5)
     page.set_text_color(*GREY)
-    page.multi_cell(0, 4.5, plain(text), new_x="LMARGIN", new_y="NEXT")
+    page.multi_cell(0, 4.5, plain(text), align="L", new_x="LMARGIN", new_y="NEXT")
     page.set_text_color(0, 0, 0)
 
 
-def _table(page: FPDF, title: str, columns: tuple[str, ...], widths: tuple[int, ...], lines: list[list[str]]) -> None:
+def _table(
+    page: FPDF, title: str, columns: dict[str, tuple[int, str]], lines: list[list[str]], total: str = ""
+) -> None:
+    """Draw a table; a column is its name, its share of the width, and L or R for its side; the total's line is bold."""
+    if not lines:
+        return
     page.ln(5)
     page.set_font("helvetica", style="B", size=11)
     page.cell(0, 7, plain(title), new_x="LMARGIN", new_y="NEXT")
     page.set_font("helvetica", size=9)
     page.set_draw_color(*LINE)
-    align = ("LEFT", *("RIGHT" for _ in columns[1:])) if len(columns) < 4 else ("LEFT", "LEFT", "LEFT", "RIGHT")
     with page.table(
-        width=166,
-        col_widths=widths,
-        text_align=align,
+        col_widths=tuple(width for width, _ in columns.values()),
+        text_align=tuple("RIGHT" if side == "R" else "LEFT" for _, side in columns.values()),
         borders_layout="HORIZONTAL_LINES",
         line_height=6,
         headings_style=FontFace(emphasis="", color=GREY),
         repeat_headings=1,
     ) as table:
-        for line in [list(columns), *lines]:
-            table.row([plain(cell) for cell in line])
+        table.row(list(columns))
+        for line in lines:
+            bold = FontFace(emphasis="BOLD") if line[0] == total else None
+            table.row([plain(cell) for cell in line], style=bold)
 
 
 def _summary(page: FPDF, statement: Statement) -> None:
+    closing = "Closing balance"
     lines = [["Opening balance", money.dollars(statement.opening_nano)]]
-    lines += [[section.title, signed(section)] for section in statement.sections]
-    lines += [["Closing balance", money.dollars(statement.closing_nano)]]
-    _table(page, "Balance", ("", "USD"), (3, 1), lines)
+    lines += [[section.title, signed(section.total_nano)] for section in statement.sections]
+    lines += [[closing, money.dollars(statement.closing_nano)]]
+    _table(page, "Balance", {" ": (3, "L"), "USD": (1, "R")}, lines, total=closing)
 
 
 def _charges(page: FPDF, statement: Statement) -> None:
+    columns = {"Model": (6, "L"), "Calls": (2, "R"), "USD": (3, "R")}
     lines = [
         [line.name or "Calls", f"{line.count:,}", money.dollars(line.amount)] for line in statement.lines(NOT_ITEMISED)
     ]
-    if lines:
-        _table(page, "Charges for calls", ("Model", "Calls", "USD"), (6, 2, 3), lines)
+    _table(page, "Charges for calls", columns, lines)
 
 
-def _movements(page: FPDF, movements: list[Movement]) -> None:
+def _movements(page: FPDF, movements: Iterable[Movement]) -> None:
+    columns = {"When (UTC)": (3, "L"), "What": (4, "L"), "Reference": (5, "L"), "USD": (3, "R")}
     lines = [
-        [f"{one.at.astimezone(UTC):%d %b %Y %H:%M}", one.words, one.reference, money.dollars(one.amount_nano)]
+        [f"{_day(one.at)} {one.at.astimezone(UTC):%H:%M}", one.words, one.reference, signed(one.amount_nano)]
         for one in movements
     ]
-    if lines:
-        _table(page, "Other movements", ("When (UTC)", "What", "Reference", "USD"), (3, 4, 5, 3), lines)
+    _table(page, "Other movements", columns, lines)
 
 
 def _tokens(page: FPDF, statement: Statement) -> None:
+    counts = ("Opening", "Given", "Used", "Lapsed", "Closing")
+    columns = {"Counted in": (5, "L"), **dict.fromkeys(counts, (2, "R"))}
     lines = [
-        [payment_words.unit(heap.unit), *(f"{one:,}" for one in (heap.opening, heap.given)), f"{heap.closing:,}"]
+        [
+            payment_words.unit(heap.unit),
+            *(f"{one:,}" for one in (heap.opening, heap.given, heap.used, heap.lapsed, heap.closing)),
+        ]
         for heap in statement.tokens
     ]
-    if lines:
-        _table(page, "Tokens of grants", ("Counted in", "Opening", "Given", "Closing"), (5, 3, 3, 3), lines)
+    _table(page, "Tokens of grants", columns, lines)
 
 
-def signed(section: Section) -> str:
-    """A part's sum with its sign."""
-    return ("+" if section.total_nano > 0 else "") + money.dollars(section.total_nano)
+def _day(moment: date) -> str:
+    """A day without a leading nought."""
+    at = moment.astimezone(UTC) if isinstance(moment, datetime) else moment
+    return f"{at.day} {at:%b %Y}"
+
+
+def signed(nano: int) -> str:
+    """An amount with its sign."""
+    return ("+" if nano > 0 else "") + money.dollars(nano)

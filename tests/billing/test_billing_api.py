@@ -174,7 +174,7 @@ def test_coming_back_credits_nothing_and_asks_only_for_ones_own(organization, al
         order = TopUp.objects.of(organization).get()
         assert (sent.status_code, sent["Location"]) == (302, order.url)
         back = f"/app/{organization.slug}/credits/{order.public_id}/?from=provider"
-        assert b"Waiting for the customer" in client.get(back, headers={"host": "localhost"}).content
+        assert b"Waiting for you" in client.get(back, headers={"host": "localhost"}).content
         assert Payment.unscoped.count() == 0
         TopUp.unscoped.update(looked_at=None)
         box.pay(order.session_id)
