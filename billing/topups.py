@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
+from django.core.cache import cache
 from django.db import transaction
 from django.db.models import Q
 from django.utils import timezone
@@ -355,6 +356,12 @@ def refresh_cards(organization: Organization, account: ProviderAccount, *, now: 
         gone = SavedCard.objects.of(organization).filter(customer=customer, removed_at=None)
         gone.exclude(outside_id__in=[card.outside_id for card in found]).update(removed_at=now)
     return list(SavedCard.objects.of(organization).filter(customer=customer, removed_at=None))
+
+
+def look_at_cards(organization: Organization, *, now: datetime) -> None:
+    """Somebody comes back from the provider's page of cards: see which are left, unless that was asked a moment ago."""
+    if cache.add(f"billing.cards:{organization.pk}", 1, timeout=int(LOOK_AGAIN_AFTER.total_seconds())):
+        refresh_cards(organization, registry.account_for(organization.storefront), now=now)
 
 
 def portal(organization: Organization, *, return_url: str) -> str:

@@ -4,13 +4,14 @@ Promise: an amount of money is read in the storefront's currency exactly, or the
 rooms hold the rules, and say theirs through the same fields.
 """
 
+from collections.abc import Sequence
 from typing import Any
 
 from django import forms
 from django.core.exceptions import ValidationError
 
 from billing import money
-from billing.models import AutoRecharge, BillingDetails, TopUpTerms
+from billing.models import AutoRecharge, BillingDetails, SavedCard, TopUpTerms
 from billing.payments import currencies
 from dashboard.forms import TextField, UsdField
 from plumbing.identifiers import new_id
@@ -111,16 +112,29 @@ class RechargeForm(InCurrency):
     threshold = UsdField(label="Balance falls below (USD)")
     amount = MinorField(label="Buy for")
     month_cap = MinorField(label="Most per month")
+    card = forms.ChoiceField(label="With the card", required=False)
 
-    def __init__(self, *arguments: Any, row: AutoRecharge | None, terms: TopUpTerms, **options: Any) -> None:
+    def __init__(
+        self, *arguments: Any, row: AutoRecharge | None, terms: TopUpTerms, cards: Sequence[SavedCard], **options: Any
+    ) -> None:
         if row is not None:
             options["initial"] = {
                 "is_on": row.is_on,
                 "threshold": money.usd_text(row.threshold_nano),
                 "amount": plain(row.amount_minor, terms.currency),
                 "month_cap": plain(row.month_cap_minor, terms.currency),
+                "card": row.card.public_id if row.card else "",
             }
-        super().__init__(*arguments, terms=terms, **options)
+        super().__init__(*arguments, terms=terms, auto_id="recharge_%s", **options)
+        self.cards = {card.public_id: card for card in cards}
+        field = self.fields["card"]
+        assert isinstance(field, forms.ChoiceField)
+        field.choices = [(card.public_id, f"{card.brand.title()} ending in {card.last_four}") for card in cards]
+
+    @property
+    def card_to_charge(self) -> SavedCard | None:
+        """The chosen card, or the newest where there was nothing to choose."""
+        return self.cards.get(self.cleaned_data["card"]) or next(iter(self.cards.values()), None)
 
 
 class MemberCapsForm(forms.Form):

@@ -3,6 +3,7 @@
 Coming back from the provider's page credits nothing. It asks the provider at most, and shows what is known.
 """
 
+import contextlib
 from typing import Any
 
 from django.contrib import messages
@@ -36,7 +37,10 @@ MOST_CARDS = 5
 @require_GET
 @needs(Permission.SEE_BILLING)
 def overview(request: TenantRequest, organization_slug: str) -> HttpResponse:
-    """What there is, and every way to more."""
+    """What there is, and every way to more; whoever comes back from the page of cards makes us ask which are left."""
+    if request.GET.get("from") == "cards" and request.seat.may(Permission.SPEND):
+        with contextlib.suppress(Refusal):  # the next payment says it as well
+            topups.look_at_cards(request.seat.organization, now=timezone.now())
     return _page(request, topups.terms_of(request.storefront))
 
 
@@ -44,7 +48,7 @@ def _page(request: TenantRequest, terms: TopUpTerms, *, status: int = 200, **for
     """The page, with the form that was refused, if one was."""
     organization, now = request.seat.organization, timezone.now()
     row = recharging.standing(organization, now=now)
-    presets = topups.presets(terms)
+    presets, cards = topups.presets(terms), _cards(request)
     latest = list(TopUp.objects.of(organization).annotate(went_back=Sum("payments__reversed_nano"))[:LATEST])
     context = {
         "balance": statements.balance(organization, now=now),
@@ -54,15 +58,19 @@ def _page(request: TenantRequest, terms: TopUpTerms, *, status: int = 200, **for
         "rate": _rate(terms),
         "form": purse_forms.fresh_top_up(terms, preset=_middle(presets, terms)),
         "code": purse_forms.CodeForm(),
-        "recharge": purse_forms.RechargeForm(row=row, terms=terms),
+        "recharge": purse_forms.RechargeForm(row=row, terms=terms, cards=cards),
         "recharge_row": row,
         "recharged": _recharged(row, terms, latest),
-        "cards": SavedCard.objects.of(organization).filter(removed_at=None)[:MOST_CARDS],
+        "cards": cards,
         "top_ups": [{"order": order, "told": payment_words.of_top_up(order)} for order in latest],
         **_way_to_pay(request),
         **forms,
     }
     return render(request, "dashboard/credits/overview.html", context, status=status)
+
+
+def _cards(request: TenantRequest) -> list[SavedCard]:
+    return list(SavedCard.objects.of(request.seat.organization).filter(removed_at=None)[:MOST_CARDS])
 
 
 def _preset(amount_minor: int, terms: TopUpTerms) -> dict[str, str]:
@@ -225,7 +233,7 @@ def recharge(request: TenantRequest, organization_slug: str) -> HttpResponse:
     """Set the standing order."""
     organization = request.seat.organization
     terms = topups.terms_of(request.storefront)
-    form = purse_forms.RechargeForm(request.POST, row=None, terms=terms)
+    form = purse_forms.RechargeForm(request.POST, row=None, terms=terms, cards=_cards(request))
     if form.is_valid():
         with Told(form):
             row = recharging.configure(
@@ -234,7 +242,7 @@ def recharge(request: TenantRequest, organization_slug: str) -> HttpResponse:
                 threshold_nano=form.cleaned_data["threshold"],
                 amount_minor=form.cleaned_data["amount"],
                 month_cap_minor=form.cleaned_data["month_cap"],
-                card=SavedCard.objects.of(organization).filter(removed_at=None).first(),
+                card=form.card_to_charge,
                 source=trail.source_of(request),
                 now=timezone.now(),
             )
@@ -247,7 +255,7 @@ def recharge(request: TenantRequest, organization_slug: str) -> HttpResponse:
 @needs(Permission.SPEND)
 def cards(request: TenantRequest, organization_slug: str) -> HttpResponse:
     """Go to the provider's page of saved cards."""
-    back = f"{access.canonical_base(request.storefront)}/app/{organization_slug}/credits/"
+    back = f"{access.canonical_base(request.storefront)}/app/{organization_slug}/credits/?from=cards"
     with ToldAbove(request):
         return redirect(topups.portal(request.seat.organization, return_url=back))
     return redirect("dashboard:credits", organization_slug)

@@ -16,11 +16,12 @@ from django.utils import timezone
 
 from analytics import statements
 from billing import recharging
-from billing.models import Account, AutoRecharge, BillingDetails, Payment, TopUp
+from billing.models import Account, AutoRecharge, BillingDetails, Payment, PaymentCustomer, SavedCard, TopUp
 from billing.models.payments import ReversalState, State
 from billing.money import dollars
 from dashboard import papers, payment_words
 from plumbing import outbox
+from sandbox.stripe.running import running_stripe
 from tests import factories
 from tests.billing.payment_stage import configure
 from tests.dashboard.rich import DOLLAR, furnish
@@ -183,6 +184,43 @@ def test_a_standing_order_is_set_and_its_faults_are_told_at_their_fields(client,
         9_000,
         None,
     )
+
+
+def test_one_of_several_cards_is_charged(client, furnished, organization, alice):
+    older = SavedCard.objects.of(organization).get()
+    newer = SavedCard.objects.of(organization).create(
+        organization=organization,
+        customer=older.customer,
+        outside_id="pm_newer",
+        brand="mastercard",
+        last_four="4444",
+        seen_at=timezone.now(),
+    )
+    client.force_login(alice)
+    told = client.get(page("credits", organization)).content.decode()
+    assert "Mastercard ending in 4444" in told
+    good = {"is_on": "on", "threshold": "5", "amount": "25", "month_cap": "50"}
+    for given, charged in (({}, newer), ({"card": older.public_id}, older)):
+        assert client.post(page("credits_recharge", organization), good | given).status_code == 302
+        assert AutoRecharge.objects.of(organization).get().card == charged
+    wrong = client.post(page("credits_recharge", organization), good | {"card": "crd_of_somebody"})
+    assert wrong.status_code == 400
+
+
+def test_back_from_the_page_of_cards_the_page_knows_which_are_left(client, organization, alice, settings):
+    with running_stripe(key="sk_test_cards") as box:
+        configure(settings, key=box.key, base=box.url)
+        client.force_login(alice)
+        leaving = client.post(page("credits_cards", organization))
+        assert leaving["Location"].startswith(box.url)
+        customer = PaymentCustomer.objects.of(organization).get()
+        gone = SavedCard.objects.of(organization).create(
+            organization=organization, customer=customer, outside_id="pm_gone", last_four="0000", seen_at=timezone.now()
+        )
+        assert "ending in 0000" in client.get(page("credits", organization)).content.decode()
+        assert "ending in 0000" not in client.get(page("credits", organization) + "?from=cards").content.decode()
+        gone.refresh_from_db()
+        assert gone.removed_at
 
 
 def test_what_was_recharged_this_month_counts_against_the_cap(furnished, organization):

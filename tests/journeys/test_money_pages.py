@@ -23,6 +23,9 @@ PAGES = (
     "settings/close/",
 )
 
+# Ids that two elements share: a label would lead to the wrong one.
+TWICE = "[...document.querySelectorAll('[id]')].map(e => e.id).filter((id, at, all) => all.indexOf(id) !== at)"
+
 
 @pytest.fixture
 def scene(shop, alice, organization, bob, settings):
@@ -51,15 +54,17 @@ def test_everybody_can_read_them(visitors, scene, alice, theme, width, tmp_path)
     visitor = visitors(theme=theme, width=width)
     visitor.log_in(alice)
     visitor.confirm()
-    findings, too_wide = [], []
+    findings, too_wide, twice = [], [], []
     for place, path in enumerate(addresses(scene)):
         assert visitor.go(path).status == 200, path
         assert visitor.page.url == visitor.base + path
         visitor.page.screenshot(path=tmp_path / f"{place:02}-{theme}-{width}.png", full_page=True)
         findings += serious(visitor.page) if width > 360 else []
+        twice += visitor.page.evaluate(TWICE)
         too_wide += [path] * (visitor.page.evaluate("document.documentElement.scrollWidth") > width)
     assert not findings
     assert not too_wide
+    assert not twice
 
 
 def test_an_own_amount_is_asked_for_only_by_who_wants_it(visitors, scene, alice):
@@ -68,7 +73,7 @@ def test_an_own_amount_is_asked_for_only_by_who_wants_it(visitors, scene, alice)
     visitor.go(f"/app/{scene['organization'].slug}/credits/")
     own = visitor.page.get_by_label("Another amount (USD)")
     assert not own.is_visible()
-    visitor.page.get_by_label("Other amount").check()
+    visitor.page.get_by_role("radio", name="Other amount").check()
     own.fill("1.00")
     visitor.page.get_by_role("button", name="Go to payment").click()
     visitor.page.get_by_text("A top-up is between").first.wait_for()
