@@ -109,7 +109,7 @@ class RechargeForm(InCurrency):
     """The standing order."""
 
     is_on = forms.BooleanField(label="Recharge by itself", required=False)
-    threshold = UsdField(label="Balance falls below (USD)")
+    threshold = UsdField(label="Balance below (USD)")
     amount = MinorField(label="Buy for")
     month_cap = MinorField(label="Most per month")
     card = forms.ChoiceField(label="With the card", required=False)
