@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from django.conf import settings
-from django.db.models import QuerySet
+from django.db.models import Case, Q, QuerySet, When
 
 from accounts import keys, networks, roles, scopes
 from accounts.models import ApiKey, Impersonation, Membership, Organization, Role, Storefront, User
@@ -77,9 +77,11 @@ def storefront_for(host: str) -> Storefront:
     name = host_name(host)
     if not (name.isascii() and name.isprintable()):
         raise UnknownHost(name)
-    found = Storefront.objects.filter(domains__host=name).first() if name else None
-    if found is None and is_platform_host(name):
-        found = Storefront.objects.filter(is_default=True).first()
+    wanted = Q(domains__host=name) if name else Q(pk__isnull=True)
+    if is_platform_host(name):  # in one question; a shop that owns the host comes before the default one
+        wanted |= Q(is_default=True)
+    owns = Case(When(domains__host=name, then=0), default=1)
+    found = Storefront.objects.filter(wanted).order_by(owns, "pk").first()
     if found is None:
         raise UnknownHost(name)
     return found
@@ -87,7 +89,7 @@ def storefront_for(host: str) -> Storefront:
 
 def canonical_base(storefront: Storefront) -> str:
     """Where this storefront's links lead, whatever host the request named: ``https://shop.example.com``."""
-    primary = storefront.domains.filter(is_primary=True).first() or storefront.domains.first()
+    primary = storefront.domains.order_by("-is_primary", "host").first()
     host = primary.host if primary else settings.PLATFORM_HOSTS[0]
     port = f":{settings.PUBLIC_PORT}" if settings.PUBLIC_PORT else ""
     return f"{settings.PUBLIC_SCHEME}://{host}{port}"
@@ -110,6 +112,14 @@ def seated(membership: Membership) -> Seat:
 def seats_of(user: User, storefront: Storefront) -> list[Seat]:
     """Every organization of this storefront the person belongs to, by name."""
     return [seated(membership) for membership in memberships_of(user, storefront).order_by("organization__name", "id")]
+
+
+def among(seats: list[Seat], slug: str) -> Seat:
+    """The seat in the organization of that slug, of seats that were read already, or ``NotThere``."""
+    for seat in seats:
+        if seat.organization.slug == slug:
+            return seat
+    raise NotThere(slug)
 
 
 def organization_for(

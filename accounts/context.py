@@ -6,6 +6,7 @@ from django.http import HttpRequest
 from django.utils.functional import SimpleLazyObject
 
 from accounts import access
+from accounts.access import Seat
 from accounts.models import User
 
 
@@ -13,11 +14,16 @@ def storefront(request: HttpRequest) -> dict[str, Any]:
     """The shop, the person's seats in it, and a running impersonation."""
     shop = getattr(request, "storefront", None)
     user = getattr(request, "user", None)
-    # Only pages that show them read them: the desk does not, and its pages make several contexts each.
-    seats = SimpleLazyObject(lambda: access.seats_of(user, shop) if shop and isinstance(user, User) else [])
+
+    def seats() -> list[Seat]:
+        read: list[Seat] | None = getattr(request, "seats", None)  # by the middleware, on an organization's pages
+        if read is not None:
+            return read
+        return access.seats_of(user, shop) if shop and isinstance(user, User) else []
+
     return {
         "storefront": shop,
         "seat": getattr(request, "seat", None),
-        "seats": seats,
+        "seats": SimpleLazyObject(seats),  # only pages that name them read them
         "impersonation": getattr(request, "impersonation", None),
     }

@@ -5,15 +5,19 @@ come back), whatever page they asked for.
 """
 
 from collections.abc import Callable
+from datetime import timedelta
 from typing import Any
 
 import structlog
+from allauth.usersessions.middleware import UserSessionsMiddleware
+from allauth.usersessions.models import UserSession
 from django.core.exceptions import DisallowedHost
 from django.db import InterfaceError, OperationalError
 from django.http import Http404, HttpRequest, HttpResponse
 from django.utils import timezone
 
 from accounts import access, impersonation, members
+from accounts.access import Seat
 from accounts.models import User
 from accounts.requests import TenantRequest
 from plumbing import logs, problems
@@ -23,6 +27,7 @@ log = structlog.get_logger(__name__)
 # What a driver says when the database is gone, refuses us, or gave up waiting.
 UNREACHABLE = (OperationalError, InterfaceError)
 RETRY_AFTER_S = 5
+SESSION_NOTED_EVERY = timedelta(minutes=1)
 
 
 class StorefrontMiddleware:
@@ -66,6 +71,26 @@ def _unavailable(request: HttpRequest, error: Exception) -> HttpResponse:
     return answer
 
 
+class SessionNoteMiddleware(UserSessionsMiddleware):  # type: ignore[misc]  # allauth has no types
+    """Note where a session is used; what the last minute noted of this very browser and address is not said again."""
+
+    def __call__(self, request: TenantRequest) -> HttpResponse:
+        answer: HttpResponse = self.get_response(request) if self._is_noted(request) else super().__call__(request)
+        return answer
+
+    @staticmethod
+    def _is_noted(request: TenantRequest) -> bool:
+        key = request.session.session_key
+        if not key or not isinstance(request.user, User):
+            return False
+        fresh = UserSession.objects.filter(
+            session_key=key, user_id=request.user.pk, last_seen_at__gt=timezone.now() - SESSION_NOTED_EVERY
+        )
+        longest = UserSession._meta.get_field("user_agent").max_length
+        browser = request.headers.get("User-Agent", "")[:longest]
+        return fresh.values_list("ip", "user_agent").first() == (request.client_ip, browser)
+
+
 class SeatMiddleware:
     """Give views of ``/app/<organization>/`` their seat, or 404; end visits that ran out; no session is cached."""
 
@@ -89,11 +114,17 @@ class SeatMiddleware:
         if slug is None or not isinstance(request.user, User):
             return
         try:
-            request.seat = access.organization_for(
-                request.user, request.storefront, slug, impersonation=request.impersonation
-            )
+            request.seat = self._seat(request, slug)
         except access.NotThere as error:
             raise Http404 from error
         if request.seat.membership is not None:
             members.note_active(request.seat.membership, now=timezone.now())
         logs.bind(organization=request.seat.organization.public_id)
+
+    @staticmethod
+    def _seat(request: Any, slug: str) -> Seat:
+        """The seat of that slug; pages list a person's other seats as well, so all are read at once and kept."""
+        if request.impersonation is not None:
+            return access.organization_for(request.user, request.storefront, slug, impersonation=request.impersonation)
+        request.seats = access.seats_of(request.user, request.storefront)
+        return access.among(request.seats, slug)

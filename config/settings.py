@@ -184,7 +184,7 @@ MIDDLEWARE = [
     "django.contrib.messages.middleware.MessageMiddleware",
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
     "allauth.account.middleware.AccountMiddleware",
-    "allauth.usersessions.middleware.UserSessionsMiddleware",
+    "accounts.middleware.SessionNoteMiddleware",
     "django_htmx.middleware.HtmxMiddleware",
     "accounts.middleware.SeatMiddleware",
 ]
