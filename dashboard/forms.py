@@ -12,6 +12,9 @@ from typing import Any
 
 from django import forms
 from django.core.exceptions import ValidationError
+from django.forms.utils import flatatt
+from django.utils.html import format_html, format_html_join
+from django.utils.safestring import SafeString
 
 from accounts import networks, patterns, roles
 from accounts.models import ApiKey, Role
@@ -32,6 +35,20 @@ OVERLAPS = {
 }
 ZONES = sorted(zone for zone in zoneinfo.available_timezones() if "/" in zone and not zone.startswith("Etc/"))
 ZONE_CHOICES = [("UTC", "UTC"), *((zone, zone.replace("_", " ")) for zone in ZONES)]
+
+
+class LongSelect(forms.Select):
+    """A choice of hundreds, written in one go: a template for each option takes a tenth of a second."""
+
+    def render(self, name: str, value: Any, attrs: Any = None, renderer: Any = None) -> SafeString:
+        """The whole of it."""
+        worn = self.build_attrs(self.attrs, {**(attrs or {}), "name": name})
+        options = format_html_join(
+            "",
+            '<option value="{}"{}>{}</option>',
+            ((key, " selected" if str(key) == str(value) else "", label) for key, label in self.choices),
+        )
+        return format_html("<select{}>{}</select>", flatatt(worn), options)
 
 
 class TextField(forms.CharField):
@@ -123,6 +140,7 @@ class OrganizationForm(forms.Form):
     time_zone = forms.ChoiceField(
         label="Time zone",
         choices=ZONE_CHOICES,
+        widget=LongSelect,
         help_text="Days in reports begin at midnight here. Limits and caps count in UTC.",
     )
 
@@ -134,7 +152,7 @@ class ProfileForm(forms.Form):
         label="Name", max_length=120, required=False, widget=forms.TextInput(attrs={"autocomplete": "name"})
     )
     time_zone = forms.ChoiceField(
-        label="Time zone", choices=ZONE_CHOICES, help_text="Times on your pages are shown in it."
+        label="Time zone", choices=ZONE_CHOICES, widget=LongSelect, help_text="Times on your pages are shown in it."
     )
 
 

@@ -5,8 +5,9 @@ from datetime import UTC
 from django.db.models import Sum
 from django.urls import reverse
 
-from accounts.models import Organization
+from accounts.models import ApiKey, Organization
 from analytics.models import CustomerDay
+from dashboard import sold
 from gateway.callid import moment_of
 from gateway.models import Call
 
@@ -32,7 +33,7 @@ def addresses(organization: Organization) -> Addresses:
     assert oldest is not None
     middle = (newest.pk + oldest.pk) // 2
     day = moment_of(middle).astimezone(UTC).date()
-    return {
+    found = {
         "overview": of("overview"),
         "activity": of("activity"),
         "activity, in the middle": f"{of('activity')}?before={middle}",
@@ -46,6 +47,19 @@ def addresses(organization: Organization) -> Addresses:
         "usage, today by key": f"{of('usage')}?range=today&by=key",
         "usage, 90 days compared": f"{of('usage')}?range=90d&compare=1&by=member",
         "models": of("models"),
+        "keys": of("keys"),
+        "members": of("members"),
+        "alerts": of("alerts"),
+        "credits": of("credits"),
+        "playground": of("playground"),
+        "settings": of("settings"),
+        "first steps": of("first_steps"),
+        "landing": reverse("landing"),
         "models, for everybody": reverse("models"),
         "status": reverse("status"),
     }
+    model = sold.chat_models(organization.storefront).values_list("slug", flat=True).first()
+    if model:
+        found |= {"model": of("model", model), "model, for everybody": reverse("model", args=[model])}
+    key = ApiKey.objects.of(organization).order_by("pk").values_list("public_id", flat=True).first()
+    return found | ({"a key": of("key_edit", key)} if key else {})

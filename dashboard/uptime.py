@@ -28,6 +28,11 @@ class Day:
     success: Fraction | None
 
     @property
+    def name(self) -> str:
+        """The day in words."""
+        return f"{self.day.day} {self.day:%b %Y}"
+
+    @property
     def state(self) -> str:
         """How it is drawn: good, fair, poor, or none where too little was asked."""
         if self.success is None:

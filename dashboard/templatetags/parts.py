@@ -7,13 +7,13 @@ says a time in the reader's own zone with UTC in the tooltip.
 
 import zoneinfo
 from datetime import UTC, datetime
+from functools import lru_cache
 from typing import Any
 
 from django import forms, template
 from django.template.base import FilterExpression, NodeList, Parser, Token, token_kwargs
 from django.template.context import Context
 from django.templatetags.static import static
-from django.utils import dateformat
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
 
@@ -38,6 +38,11 @@ def model_to_try(context: Context) -> str:
 @register.simple_tag
 def icon(name: str, extra: str = "") -> SafeString:
     """One icon, invisible to screen readers: the words beside it say the same."""
+    return _drawn(name, extra)
+
+
+@lru_cache(maxsize=512)  # a page of fifty rows draws a hundred of a few
+def _drawn(name: str, extra: str) -> SafeString:
     return format_html(
         '<svg class="icon {}" aria-hidden="true" focusable="false"><use href="{}#{}"/></svg>',
         extra,
@@ -77,12 +82,14 @@ def moment(context: Context, at: datetime | None, show: str = "full", never: str
     if at is None:
         return never
     zone = zone_named(getattr(context.get("user"), "time_zone", ""))
-    form = {"full": "j M Y, H:i", "day": "j M Y", "time": "H:i", "seconds": "j M, H:i:s"}[show]
+    theirs, utc = at.astimezone(zone), at.astimezone(UTC)
+    form = {"full": "%b %Y, %H:%M", "day": "%b %Y", "seconds": "%b, %H:%M:%S"}
+    shown = f"{theirs:%H:%M}" if show == "time" else f"{theirs.day} {theirs:{form[show]}}"
     return format_html(
         '<time datetime="{}" title="{} UTC">{}</time>',
-        at.astimezone(UTC).isoformat(timespec="seconds"),
-        dateformat.format(at.astimezone(UTC), "j M Y, H:i:s"),
-        dateformat.format(at.astimezone(zone), form),
+        utc.isoformat(timespec="seconds"),
+        f"{utc.day} {utc:%b %Y, %H:%M:%S}",
+        shown,
     )
 
 

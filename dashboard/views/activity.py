@@ -3,12 +3,13 @@
 from typing import Any
 
 from django import forms as django_forms
+from django.db.models import Subquery
 from django.http import Http404, HttpRequest, HttpResponse, HttpResponseBase
 from django.shortcuts import render
 from django.utils import timezone
 from django.views.decorators.http import require_GET
 
-from accounts.models import ApiKey, Membership, Organization
+from accounts.models import ApiKey, Membership, Organization, User
 from accounts.requests import TenantRequest
 from accounts.roles import Permission
 from analytics import call_lists, exports
@@ -138,19 +139,32 @@ def receipt(request: TenantRequest, organization_slug: str, call_id: int) -> Htt
     call = Call.objects.of(organization).filter(pk=call_id).first() if call_id <= LARGEST_ID else None
     if call is None:
         raise Http404
+    call.organization = organization
     told = receipts.receipt(call)
-    key = ApiKey.objects.of(organization).filter(pk=call.api_key_id).first() if call.api_key_id else None
-    member = Membership.objects.of(organization).filter(user_id=call.user_id).select_related("user").first()
+    key, member = _whose(call, organization)
     context = {
         "call": call,
         "told": told,
         "key": key,
-        "member": member.user.get_short_name() if member else "",
+        "member": member,
         "timeline": _timeline(call, told),
         "steps": told["steps"],
         "free": told["charged_usd"] == "0",
     }
     return render(request, "dashboard/activity/receipt.html", context)
+
+
+def _whose(call: Call, organization: Organization) -> tuple[ApiKey | None, str]:
+    """The key of a call, and the name of its member if they still are one: one question answers both."""
+    members = Membership.objects.of(organization).filter(user_id=call.user_id or 0)
+    if not call.api_key_id:
+        member = members.select_related("user").first()
+        return None, member.user.get_short_name() if member else ""
+    told = {f"member_{name}": Subquery(members.values(f"user__{name}")[:1]) for name in ("name", "email")}
+    key: Any = ApiKey.objects.of(organization).filter(pk=call.api_key_id).annotate(**told).first()
+    if key is None or key.member_email is None:
+        return key, ""
+    return key, User(name=key.member_name, email=key.member_email).get_short_name()
 
 
 def _timeline(call: Call, told: dict[str, Any]) -> list[dict[str, Any]]:

@@ -3,6 +3,7 @@
 The new key's secret is in the body of one answer to one POST, as on the page of keys.
 """
 
+from datetime import datetime
 from typing import Any
 
 from django.http import HttpResponse
@@ -18,11 +19,10 @@ from accounts.models.keys import KeyKind
 from accounts.requests import TenantRequest
 from accounts.roles import Permission
 from billing.models import Account, Hold
-from billing.models.ledger import NANO_USD, PRIORITIES
+from billing.models.ledger import NANO_USD, PRIORITIES, Kind
 from dashboard import forms
 from dashboard.doors import Told, needs
 from dashboard.models import FirstSteps
-from gateway import figures
 from gateway.models import Call
 
 FIRST_LABEL = "My first key"
@@ -55,8 +55,7 @@ def _page(request: TenantRequest, *, minted: keys.MintedKey | None = None, **giv
         "named": bool(remembered and remembered.named_at),
         "name_form": name_form,
         "key_form": forms.FirstKeyForm(initial={"label": FIRST_LABEL}),
-        "available_nano": figures.available_nano(organization, now=now),
-        "gifts": _gifts(request.seat),
+        **_money(request.seat, now),
         "keyed": minted is not None or inference.filter(keys.usable(now)).exists(),
         "minted": minted,
         "base_url": access.canonical_base(request.storefront),
@@ -70,10 +69,15 @@ def _page(request: TenantRequest, *, minted: keys.MintedKey | None = None, **giv
     return response
 
 
-def _gifts(seat: Seat) -> list[Account]:
-    """Credit that was given, and until when it is good."""
+def _money(seat: Seat, now: datetime) -> dict[str, Any]:
+    """What can be spent, and credit that was given and until when it is good: both of the same few rows."""
     rows = Account.objects.of(seat.organization).filter(unit=NANO_USD, kind__in=list(PRIORITIES), posted__gt=0)
-    return list(rows.exclude(kind="paid").order_by("expires_at"))
+    accounts = list(rows.order_by("expires_at"))
+    alive = [one for one in accounts if one.expires_at is None or one.expires_at > now]
+    return {
+        "available_nano": sum(one.posted - one.held for one in alive),
+        "gifts": [one for one in accounts if one.kind != Kind.PAID],
+    }
 
 
 def _first_call(seat: Seat) -> dict[str, Any] | None:

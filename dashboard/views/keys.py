@@ -9,7 +9,7 @@ from typing import Any
 from django.contrib import messages
 from django.core.exceptions import PermissionDenied
 from django.core.paginator import Paginator
-from django.db.models import Q
+from django.db.models import Count, Q
 from django.http import Http404, HttpResponse
 from django.shortcuts import redirect, render
 from django.utils import timezone
@@ -39,7 +39,10 @@ def key_list(request: TenantRequest, organization_slug: str) -> HttpResponse:
     ended = Q(revoked_at__isnull=False) | Q(expires_at__lte=now)
     show_ended = request.GET.get("show") == "ended"
     rows = everything.filter(ended) if show_ended else everything.exclude(ended)
-    page = Paginator(rows, PAGE_SIZE).get_page(request.GET.get("page"))
+    counts = everything.aggregate(ended=Count("pk", filter=ended), all=Count("pk"))
+    pages = Paginator(rows, PAGE_SIZE)
+    pages.count = counts["ended"] if show_ended else counts["all"] - counts["ended"]  # counted together, above
+    page = pages.get_page(request.GET.get("page"))
     counted = spending.used(organization, "key", now=now)
     month = spending.this_month(organization, "api_key_id", now=now)
     shown = [
@@ -52,7 +55,7 @@ def key_list(request: TenantRequest, organization_slug: str) -> HttpResponse:
         "rows": [row for row in shown if row["key"].kind == KeyKind.INFERENCE],
         "managers": [row for row in shown if row["key"].kind == KeyKind.MANAGEMENT],
         "show_ended": show_ended,
-        "ended_count": everything.filter(ended).count(),
+        "ended_count": counts["ended"],
         "base_url": access.canonical_base(request.storefront),
     }
     return render(request, "dashboard/keys/list.html", context)
