@@ -6,7 +6,7 @@ from django.urls import include, path
 
 import accounts.views
 from config import health, root
-from dashboard.views import catalogue, front
+from dashboard.views import catalogue, front, guides
 
 handler400 = "config.errors.bad_request"
 handler403 = "config.errors.forbidden"
@@ -29,6 +29,8 @@ urlpatterns = [
     path("model/<path:model_id>", catalogue.public_model, name="model"),  # below models/ is the gateway
     path("status", catalogue.status, name="status"),
     path("fair-billing", catalogue.fair_billing_page, name="fair_billing"),
+    path("guides", guides.guide, name="guides"),
+    path("guides/<slug:slug>", guides.guide, name="guide"),
     path("brand.css", front.brand_css, name="brand_css"),
     path("brand/logo.png", front.logo, name="brand_logo"),
     path("favicon.svg", front.favicon, name="favicon"),

@@ -10,16 +10,21 @@ from gateway.models import AIModel
 from gateway.models.catalogue import Purpose
 
 
-def chat_models(storefront: Storefront | None) -> "QuerySet[AIModel]":
-    """Chat models, real ones before the sandbox's."""
+def models(storefront: Storefront | None, purpose: Purpose) -> "QuerySet[AIModel]":
+    """Models of one purpose, real ones before the sandbox's."""
     sold = AIModel.objects.filter(
-        is_active=True, purpose=Purpose.CHAT, routes__is_active=True, routes__provider__credentials__is_active=True
+        is_active=True, purpose=purpose, routes__is_active=True, routes__provider__credentials__is_active=True
     )
     if storefront is not None:
         sold = sold.exclude(hidden_in=storefront)
     return sold.distinct().order_by("is_sandbox", "slug")
 
 
-def model_to_try(storefront: Storefront | None) -> str:
+def chat_models(storefront: Storefront | None) -> "QuerySet[AIModel]":
+    """Those to talk with."""
+    return models(storefront, Purpose.CHAT)
+
+
+def model_to_try(storefront: Storefront | None, purpose: Purpose = Purpose.CHAT, otherwise: str = "model-name") -> str:
     """A model that a first call can name; a placeholder while nothing is sold."""
-    return chat_models(storefront).values_list("slug", flat=True).first() or "model-name"
+    return models(storefront, purpose).values_list("slug", flat=True).first() or otherwise

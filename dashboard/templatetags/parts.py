@@ -14,7 +14,7 @@ from django import forms, template
 from django.template.base import FilterExpression, NodeList, Parser, Token, token_kwargs
 from django.template.context import Context
 from django.templatetags.static import static
-from django.utils.html import format_html
+from django.utils.html import format_html, format_html_join
 from django.utils.safestring import SafeString
 
 from accounts.access import Seat
@@ -23,6 +23,8 @@ from accounts.models.bounds import RATE_LIMITS, SPEND_CAPS, RateLimits
 from accounts.roles import Permission
 from billing import money
 from dashboard import sold
+from dashboard.guides.painting import painted
+from dashboard.guides.recipes import RECIPES
 
 register = template.Library()
 
@@ -51,6 +53,19 @@ def _drawn(name: str, extra: str) -> SafeString:
     )
 
 
+@register.inclusion_tag("components/recipe.html", takes_context=True)
+def recipe(context: Context, slug: str, name: str = "") -> dict[str, Any]:
+    """A piece of code of the guides, filled in for this shop (``words``), with a button that copies it."""
+    found = RECIPES[slug]
+    text = found.text(context["words"])
+    return {
+        "id": f"code-{slug.replace('_', '-')}",
+        "name": name or found.title,
+        "install": found.install,
+        "code": painted(text, found.language),
+    }
+
+
 @register.filter
 def control(field: forms.BoundField) -> SafeString:
     """A form field's input, dressed for its kind and for its errors."""
@@ -68,6 +83,17 @@ def control(field: forms.BoundField) -> SafeString:
     if "placeholder" in widget.attrs:
         attrs["placeholder"] = ""  # allauth's repeat the label
     return field.as_widget(attrs=attrs)
+
+
+@register.filter
+def ticked(sentence: str) -> SafeString:
+    """A sentence in which `words between ticks` are code."""
+    pieces = sentence.split("`")
+    return format_html_join(
+        "",
+        "{}",
+        ((format_html("<code>{}</code>", piece) if place % 2 else piece,) for place, piece in enumerate(pieces)),
+    )
 
 
 @register.filter

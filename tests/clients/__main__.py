@@ -1,8 +1,8 @@
 """Every client against a running server: ``python -m tests.clients [NAME ...] [--list]``.
 
 It opens a shop (``shop.py``), makes each client its environment with the versions pinned in its folder, runs its
-script, and then compares three accounts of the same calls: what the client was told, our receipts, the provider's own
-books. Environments come from PyPI and npm and are kept, so it needs the registries the first time; it is no part of
+script and the recipes of the guides that are for it, and then compares three accounts of the same calls: what the client
+was told, our receipts, the provider's own books. Environments come from PyPI and npm and are kept, so it needs the registries the first time; it is no part of
 the suite.
 """
 
@@ -10,12 +10,13 @@ import argparse
 import sys
 import time
 
+from dashboard.guides.recipes import Words
 from tests.clients.clients import CLIENTS
 from tests.clients.comparing import NAME as BOOKS
 from tests.clients.comparing import compare
 from tests.clients.environments import Unmade, prepare
-from tests.clients.running import Outcome, run
-from tests.clients.shop import EMPTY, opened
+from tests.clients.running import GUIDES, Outcome, run, run_recipes
+from tests.clients.shop import CHAT, EMBEDDING, EMPTY, opened
 
 
 def main() -> int:
@@ -48,7 +49,9 @@ def main() -> int:
                 continue
             before = shop.provider_entries()[-1:]
             started = time.monotonic()
-            run(outcome, made, url=shop.url, key=customers[client.name].key, empty_key=customers[EMPTY].key)
+            key = customers[client.name].key
+            run(outcome, made, url=shop.url, key=key, empty_key=customers[EMPTY].key)
+            run_recipes(outcome, made, words=Words(shop.url, key, CHAT, EMBEDDING, "shop"))
             compare(outcome, shop, customers[client.name], after=before[0]["id"] if before else "")
             report(outcome, time.monotonic() - started)
     table(outcomes)
@@ -65,7 +68,7 @@ def report(outcome: Outcome, took_s: float) -> None:
 
 def table(outcomes: list[Outcome]) -> None:
     """Print client by case."""
-    names = [*dict.fromkeys(name for outcome in outcomes for name in outcome.client.cases), BOOKS]
+    names = [*dict.fromkeys(name for outcome in outcomes for name in outcome.client.cases), GUIDES, BOOKS]
     wide = max(len(outcome.client.title) for outcome in outcomes)
     say("")
     for at, name in enumerate(names):
@@ -74,7 +77,8 @@ def table(outcomes: list[Outcome]) -> None:
         marks = [outcome.mark(name) for name in names]
         say(f"{outcome.client.title:<{wide}}  " + "".join(f"{mark:<7}" for mark in marks).rstrip())
     failed = sum(len(outcome.failures) for outcome in outcomes)
-    say(f"\n{sum(len(outcome.client.cases) + 1 for outcome in outcomes)} cases, {failed} failed")
+    tried = sum(len(outcome.passed) + len(outcome.failures) for outcome in outcomes)
+    say(f"\n{tried} cases, {failed} failed")
 
 
 def say(line: str) -> None:

@@ -28,11 +28,12 @@ PATIENCE_S = 90
 PROVIDER_KEY = "sk-counting"
 CREDIT_USD = "20.00"
 EMPTY = "empty"
+CHAT, EMBEDDING = "shop-chat", "shop-embedding"
 # What is sold here: our name for it, the provider's, and what it costs us per million tokens in and out.
 MODELS = (
-    ("shop-chat", "sandbox-standard", "3.00", "15.00", "chat"),
+    (CHAT, "sandbox-standard", "3.00", "15.00", "chat"),
     ("shop-thinking", "sandbox-reasoning", "3.00", "15.00", "chat"),
-    ("shop-embedding", "sandbox-embedding", "0.02", "0", "embedding"),
+    (EMBEDDING, "sandbox-embedding", "0.02", "0", "embedding"),
 )
 # Run inside the installation, in one process, since each start of one costs seconds: the stable commands, one by one.
 STOCK = """

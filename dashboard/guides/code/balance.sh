@@ -1,0 +1,2 @@
+curl {{ base_url }}/v1/balance \
+  -H "Authorization: Bearer {{ key }}"

@@ -1,0 +1,5 @@
+export ANTHROPIC_BASE_URL="{{ base_url }}"
+export ANTHROPIC_AUTH_TOKEN="{{ key }}"
+export ANTHROPIC_MODEL="{{ model }}"
+export ANTHROPIC_SMALL_FAST_MODEL="{{ model }}"
+claude -p "Say hello"

@@ -1,0 +1,2 @@
+curl {{ base_url }}/v1/models \
+  -H "Authorization: Bearer {{ key }}"
