@@ -1,9 +1,9 @@
 """Every client against a running server: ``python -m tests.clients [NAME ...] [--list]``.
 
 It opens a shop (``shop.py``), makes each client its environment with the versions pinned in its folder, runs its
-script and the recipes of the guides that are for it, and then compares three accounts of the same calls: what the client
-was told, our receipts, the provider's own books. Environments come from PyPI and npm and are kept, so it needs the registries the first time; it is no part of
-the suite.
+script and the recipes that the guides have for it, and then compares three accounts of the same calls: what the client
+was told, our receipts, the provider's own books. Environments come from PyPI and npm and are kept, so it needs the
+registries the first time; it is no part of the suite.
 """
 
 import argparse

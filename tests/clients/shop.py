@@ -24,7 +24,7 @@ from pathlib import Path
 from typing import Any
 
 ROOT = Path(__file__).resolve().parents[2]
-PATIENCE_S = 90
+PATIENCE_S = 180
 PROVIDER_KEY = "sk-counting"
 CREDIT_USD = "20.00"
 EMPTY = "empty"

@@ -120,5 +120,5 @@ def ran(code, language):
         with redirect_stdout(printed):
             exec(compile(code, "recipe", "exec"), {"__name__": "recipe"})  # noqa: S102 - it is our own code, as published
         return printed.getvalue()
-    done = subprocess.run(["bash", "-euc", code], capture_output=True, text=True, timeout=60)
+    done = subprocess.run(["bash", "-euc", code], check=False, capture_output=True, text=True, timeout=60)
     return done.stdout + (done.stderr if done.returncode else "")

@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -67,7 +68,7 @@ def running(application: Any, port: int) -> Iterator[None]:
                 httpx.get(f"http://127.0.0.1:{port}/health", timeout=5)
                 break
             except httpx.TransportError:
-                asyncio.run(asyncio.sleep(0.05))
+                time.sleep(0.05)
         yield
     finally:
         server.stop()
