@@ -13,12 +13,22 @@ from django.utils import timezone
 from accounts import impersonation, trail
 from accounts import organizations as organization_room
 from accounts.models import Impersonation
+from analytics import rollups
+from dashboard.guides.chapters import CHAPTERS
+from gateway.models import AIModel, Call
+from gateway.seed import stock
 from plumbing import mailbox
 from tests import factories
 
 STRANGER = (
     "/",
     "/terms",
+    "/models",
+    "/model/sandbox-standard",
+    "/status",
+    "/fair-billing",
+    "/guides",
+    *(f"/guides/{chapter.slug}" for chapter in CHAPTERS),
     "/accounts/login/",
     "/accounts/signup/",
     "/accounts/password/reset/",
@@ -48,7 +58,11 @@ PERSON = (
     "/accounts/reauthenticate/",
     "/accounts/logout/",
 )
-OWNER = ("", "keys/", "keys/?show=ended", "keys/new/", "keys/{key}/", "keys/{key}/revoke/", "members/", "settings/")
+OWNER = (
+    *("", "keys/", "keys/?show=ended", "keys/new/", "keys/{key}/", "keys/{key}/revoke/", "members/", "settings/"),
+    *("first-steps/", "activity/", "activity/?label=none", "activity/{call}/", "usage/", "usage/?by=key&compare=1"),
+    *("models/", "models/sandbox-standard/", "credits/", "playground/", "alerts/"),
+)
 HOSTILE = "<img src=x onerror=alert(1)>'\"--><script>alert(2)</script>"
 
 
@@ -72,7 +86,8 @@ def serious(page: Any) -> list[str]:
 
 @pytest.fixture
 def workspace(shop, alice, organization, bob):
-    """Alice's organization with keys in every state."""
+    """Alice's organization with keys in every state, a call, a warning, and something to buy."""
+    stock(shop, sandbox_url="http://127.0.0.1:9/sandbox/provider", now=timezone.now())
     factories.make_organization(storefront=shop, owner=alice, name="A second one with a long name to fit somewhere")
     key, _ = factories.make_key(
         organization,
@@ -86,12 +101,16 @@ def workspace(shop, alice, organization, bob):
     for row, name in ((off, "disabled_at"), (ended, "revoked_at")):
         setattr(row, name, row.created_at)
         row.save()
+    factories.make_call(organization, api_key_id=key.pk, user_id=alice.pk, label="nightly", latency_ms=840)
+    factories.make_alert(organization)
+    rollups.roll_recent(now=timezone.now())
     return key
 
 
 def addresses(key: Any) -> list[str]:
     start = f"/app/{key.organization.slug}/"
-    return [*PERSON, *(start + path.format(key=key.public_id) for path in OWNER)]
+    call = Call.objects.of(key.organization).latest("pk").pk
+    return [*PERSON, *(start + path.format(key=key.public_id, call=call) for path in OWNER)]
 
 
 @pytest.mark.django_db(transaction=True)
@@ -99,6 +118,7 @@ def addresses(key: Any) -> list[str]:
 def test_everybody_can_read_what_a_stranger_sees(visitors, shop, theme):
     shop.support_email = "help@example.com"
     shop.save()
+    stock(shop, sandbox_url="http://127.0.0.1:9/sandbox/provider", now=timezone.now())
     visitor = visitors(theme=theme)
     findings = []
     for path in STRANGER:
@@ -227,6 +247,9 @@ def test_names_never_run(visitors, workspace, alice, shop):
     organization = workspace.organization
     organization_room.update(organization, source=trail.SYSTEM, name=HOSTILE[:80])
     factories.make_key(organization, label=HOSTILE[:80])
+    factories.make_call(organization, model_asked=HOSTILE, label=HOSTILE[:80], error=HOSTILE[:40])
+    factories.make_alert(organization, sentence=HOSTILE)
+    AIModel.objects.update(name=HOSTILE[:80], description=HOSTILE)
     visitor = visitors()
     for path in STRANGER:
         visitor.go(path)
