@@ -173,6 +173,7 @@ MIDDLEWARE = [
     "plumbing.requests.RequestMiddleware",
     "django.middleware.security.SecurityMiddleware",
     "whitenoise.middleware.WhiteNoiseMiddleware",
+    "plumbing.compression.PageCompressionMiddleware",
     "config.health.ProbeMiddleware",
     "accounts.middleware.StorefrontMiddleware",
     "corsheaders.middleware.CorsMiddleware",

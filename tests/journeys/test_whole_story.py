@@ -1,4 +1,4 @@
-"""The whole story of a customer, in a real browser before the whole server: from the front page to the exported bill."""
+"""The whole story of a customer in a real browser before the whole server: from the front page to the exported bill."""
 
 import csv
 import io
