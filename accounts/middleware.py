@@ -71,7 +71,7 @@ def _unavailable(request: HttpRequest, error: Exception) -> HttpResponse:
     return answer
 
 
-class SessionNoteMiddleware(UserSessionsMiddleware):  # type: ignore[misc]  # allauth has no types
+class SessionNoteMiddleware(UserSessionsMiddleware):
     """Note where a session is used; what the last minute noted of this very browser and address is not said again."""
 
     def __call__(self, request: TenantRequest) -> HttpResponse:
@@ -88,7 +88,7 @@ class SessionNoteMiddleware(UserSessionsMiddleware):  # type: ignore[misc]  # al
         )
         longest = UserSession._meta.get_field("user_agent").max_length
         browser = request.headers.get("User-Agent", "")[:longest]
-        return fresh.values_list("ip", "user_agent").first() == (request.client_ip, browser)
+        return bool(fresh.values_list("ip", "user_agent").first() == (request.client_ip, browser))
 
 
 class SeatMiddleware:
