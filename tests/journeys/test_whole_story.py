@@ -87,7 +87,7 @@ def makes_the_first_call(visitor, organization):
     page.get_by_text("This is the sandbox").wait_for()
     told = page.locator("[data-told]").inner_text()
     page.get_by_text("Your first call arrived.").wait_for()
-    page.get_by_role("link", name="See its receipt").click()
+    page.locator("[data-receipt]").click()
     page.get_by_text("agrees to the last digit").wait_for()
     call = Call.objects.of(organization).get()
     assert page.url.endswith(f"/activity/{call.pk}/")
