@@ -70,7 +70,7 @@ def bump_all(storefront: Storefront) -> int:
     """Make every cached view of a shop's customers old, in one go: what calls cost here is about to change.
 
     The wallets are locked in the order in which the ledger locks them, and held until the caller's transaction ends;
-    that is rare (an experiment, the shop's own terms) and takes about a second for 100,000 customers.
+    that is rare: an experiment, the shop's own terms.
     """
     rows = Wallet.unscoped.filter(organization__storefront=storefront)
     locked = rows.order_by("organization_id").select_for_update(of=("self",)).values("pk")
