@@ -124,12 +124,13 @@ class StreamedAnswer:
     async def _leaving(self) -> AsyncIterator[bytes]:
         """What may leave at once; what completes the answer is put aside until the charge is committed."""
         talk, held, decoder = self._talk, self._held, self._arrival.decoder
-        call, translate = talk.call, self._arrival.translation.translate
+        translate = self._arrival.translation.translate
         for out in self._arrival.ready:
             if talk.is_complete:
                 held.append(out)
             elif out:
                 yield out
+        await self._reach()
         async for piece in self._arrival.pieces:
             self._at_hand = iter(decoder.feed(piece))
             for event in self._at_hand:
@@ -138,20 +139,22 @@ class StreamedAnswer:
                     held.append(out)
                 elif out:
                     yield out
+                await self._reach()  # after each, so that no more than one event is given beyond the hold
             if talk.meter.complete:
                 return
-            if call.covered_output < call.output_limit:
-                await self._reach()
         held.append(self._arrival.translation.close())
 
     async def _reach(self) -> None:
         """Hold more before what is held is used up; end the answer where no more is to be had."""
-        said = self._talk.meter.estimated_output
+        call, talk = self.call, self._talk
+        if call.covered_output >= call.output_limit or talk.is_complete:
+            return
+        said = talk.meter.estimated_output
         if said < self._look_at:
             return
-        covered = self.call.covered_output * self.call.plea.answers
+        covered = call.covered_output * call.plea.answers
         try:
-            await self._desk.extend(self.call)
+            await self._desk.extend(call)
         except GatewayError:
             if said >= covered:
                 raise

@@ -50,8 +50,8 @@ def _in_tokens(line: Line, tokens: Bucket, tariff: Tariff, known: Mapping[str, F
     price = Fraction(find(tariff.price.numerators, tokens) or 0, tariff.price.denominator)
     if cost is None or not price:
         return line.quantity
-    wanted = line.quantity * cost * multiplier / price
-    return min(MAX_QUANTITY, ceil_ratio(wanted.numerator, wanted.denominator))
+    wanted = line.quantity * cost * multiplier
+    return min(MAX_QUANTITY, ceil_ratio(wanted.numerator * price.denominator, wanted.denominator * price.numerator))
 
 
 def _is_priced(tariff: Tariff, bucket: Bucket) -> bool:
