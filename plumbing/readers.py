@@ -6,6 +6,7 @@ crowd of new callers cannot take every connection of the pool; each gives its co
 """
 
 import asyncio
+import os
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
@@ -19,6 +20,7 @@ P = ParamSpec("P")
 T = TypeVar("T")
 
 _threads: list[ThreadPoolExecutor] = []
+os.register_at_fork(after_in_child=_threads.clear)  # threads stay behind in the parent
 
 
 async def read(question: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> T:

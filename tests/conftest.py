@@ -160,14 +160,15 @@ EITHER = (
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Mark what is long, and what needs no engine; browsers want their time, so of several workers one has them all."""
+    """Mark what is long, and what needs no engine; browsers want their time, so each room has one of its own."""
     for item in items:
         if item.nodeid.startswith(LONG):
             item.add_marker(pytest.mark.slow)
         if item.nodeid.startswith(EITHER) and not _has_database(item):
             item.add_marker(pytest.mark.either)
         if item.get_closest_marker("browser"):
-            item.add_marker(pytest.mark.xdist_group("browser"))
+            room = item.nodeid.removeprefix("tests/").partition("/")[0]
+            item.add_marker(pytest.mark.xdist_group(f"browser of {room}"))
 
 
 def _has_database(item: pytest.Item) -> bool:

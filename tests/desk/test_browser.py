@@ -6,7 +6,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from axe_playwright_python.sync_playwright import Axe
 from django.conf import settings
 from django.contrib.sessions.backends.db import SessionStore
 from django.test import Client
@@ -15,6 +14,7 @@ from playwright.sync_api import Browser, Page, sync_playwright
 
 from accounts.models import Organization, User
 from tests import factories
+from tests.axe import serious
 from tests.desk.conftest import REASON
 
 pytestmark = [pytest.mark.browser, pytest.mark.django_db(transaction=True)]
@@ -67,10 +67,7 @@ def photograph(page: Page, name: str) -> None:
 
 
 def refuse_findings(page: Page) -> None:
-    found = Axe().run(page).response["violations"]
-    grave = [finding for finding in found if finding["impact"] in {"serious", "critical"}]
-    told = [(finding["id"], [node["html"][:200] for node in finding["nodes"][:4]]) for finding in grave]
-    assert told == []
+    assert serious(page) == []
 
 
 @pytest.mark.parametrize("theme", ["light", "dark"])

@@ -5,7 +5,6 @@ from typing import Any
 import pytest
 from allauth.mfa.recovery_codes.internal.auth import RecoveryCodes
 from allauth.mfa.totp.internal.auth import TOTP, generate_totp_secret
-from axe_playwright_python.sync_playwright import Axe
 from django.conf import settings
 from django.contrib.sessions.backends.db import SessionStore
 from django.utils import timezone
@@ -19,6 +18,7 @@ from gateway.models import AIModel, Call
 from gateway.seed import stock
 from plumbing import mailbox
 from tests import factories
+from tests.axe import serious
 
 STRANGER = (
     "/",
@@ -73,15 +73,6 @@ def test_the_examiner_finds_what_is_wrong(chromium):
     page.close()
     assert "image-alt" in found
     assert "color-contrast" in found
-
-
-def serious(page: Any) -> list[str]:
-    found = Axe().run(page).response["violations"]
-    return [
-        f"{page.url}: {one['id']} {[node['html'][:140] for node in one['nodes'][:3]]}"
-        for one in found
-        if one["impact"] in {"serious", "critical"}
-    ]
 
 
 @pytest.fixture

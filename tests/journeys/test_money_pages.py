@@ -5,9 +5,10 @@ from django.utils import timezone
 
 from billing import topups
 from billing.models import TopUpTerms
+from tests.axe import serious
 from tests.billing.payment_stage import configure
 from tests.dashboard.rich import DOLLAR, furnish
-from tests.journeys.test_everywhere import HOSTILE, serious
+from tests.journeys.test_everywhere import HOSTILE
 
 pytestmark = pytest.mark.django_db(transaction=True)
 PAGES = (

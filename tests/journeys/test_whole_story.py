@@ -99,7 +99,8 @@ def makes_the_first_call(visitor, organization):
 def tops_up(visitor, organization, box):
     page = visitor.page
     page.get_by_role("link", name="Credits").click()
-    page.get_by_role("button", name="25.00 USD").click()
+    page.get_by_label("25.00 USD").check()
+    page.get_by_role("button", name="Go to payment").click()
     page.wait_for_url(f"{box.url}/**")
     page.get_by_role("button", name="Pay", exact=False).first.click()
     page.wait_for_url(re.compile("/credits/top_"))

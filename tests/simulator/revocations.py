@@ -14,6 +14,7 @@ import tempfile
 import time
 from typing import Any
 
+from plumbing import readers
 from tests.simulator.servers import Served, gateway, provider, shop
 from tests.simulator.worlds import say, world
 
@@ -24,9 +25,8 @@ LONGEST_S = 5.0
 
 async def revoke_once(client: Any, houses: list[Served], organization: Any, *, streams: bool) -> dict[str, float]:
     """One key's life; how many admitted it afterwards, and how long its stream went on."""
-    from asgiref.sync import sync_to_async
 
-    key, secret = await sync_to_async(_make)(organization)
+    key, secret = await readers.read(_make, organization)
     sent = {"authorization": f"Bearer {secret}"}
     body = {"model": "sandbox-standard", "messages": [{"role": "user", "content": "hi"}], "max_tokens": 5}
 
@@ -50,7 +50,7 @@ async def revoke_once(client: Any, houses: list[Served], organization: Any, *, s
     running = asyncio.ensure_future(stream()) if streams else None
     if running is not None:
         await asyncio.wait_for(begun.wait(), 30)
-    await sync_to_async(_revoke)(key)
+    await readers.read(_revoke, key)
     revoked_at = time.monotonic()
     after = await asyncio.gather(*map(ask, houses))
     if running is not None:

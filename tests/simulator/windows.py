@@ -17,6 +17,7 @@ from collections import Counter
 from dataclasses import dataclass
 from typing import Any
 
+from plumbing import readers
 from tests.simulator.redis_troubles import TROUBLES
 from tests.simulator.servers import Served, gateway, provider, shop
 from tests.simulator.troubled_redis import TroubledRedis, troubled_redis
@@ -87,7 +88,6 @@ async def requests(house: House, secrets: list[str], limit: int) -> tuple[str, i
 
 async def tokens(house: House, secrets: list[str], limit: int, organization: Any) -> tuple[str, int]:
     """No more is used, and so much that one more call does not fit."""
-    from asgiref.sync import sync_to_async
 
     first = await house.ask(0, secrets[0])
     bound = limit - int(first.headers["x-ratelimit-remaining-tokens"])
@@ -97,7 +97,7 @@ async def tokens(house: House, secrets: list[str], limit: int, organization: Any
         told[last.status_code] += 1
         if last.status_code != 200:
             break
-    used = await sync_to_async(_used)(organization)
+    used = await readers.read(_used, organization)
     wrong = int(used > limit) + int(used + bound <= limit) + int(set(told) != {200, 429})
     return f"{used} tokens used, {bound} held for a call, {told[200] + 1} of {sum(told.values()) + 1} admitted", wrong
 
@@ -116,10 +116,9 @@ async def slots(house: House, secrets: list[str], limit: int) -> tuple[str, int]
 
 async def one_limit(house: House, name: str, whose: str) -> int:
     """One limit at one place."""
-    from asgiref.sync import sync_to_async
 
     limit = LIMITS[name]
-    organization, secrets = await sync_to_async(customer)(house.front, whose=whose, limits={name: limit})
+    organization, secrets = await readers.read(customer, house.front, whose=whose, limits={name: limit})
     if name.endswith("minute") and (passed := time.time() % 60) > 30:
         await asyncio.sleep(60.5 - passed)  # not across the end of a window
     if name.startswith("requests"):
@@ -134,11 +133,10 @@ async def one_limit(house: House, name: str, whose: str) -> int:
 
 async def troubled(house: House, redis: TroubledRedis, trouble: str) -> int:
     """A steady stream of calls at a limit of a day, while Redis is in trouble."""
-    from asgiref.sync import sync_to_async
     from redis import Redis
 
     limits = {"requests_per_day": TROUBLED_REQUESTS}
-    organization, secrets = await sync_to_async(customer)(house.front, whose="organization", limits=limits)
+    organization, secrets = await readers.read(customer, house.front, whose="organization", limits=limits)
     told, calls, until = Counter[int](), [], time.monotonic() + sum(TROUBLED_S)
 
     async def one(number: int) -> None:
