@@ -81,10 +81,12 @@ class _Stage:
                 cursor.execute(statement)
 
 
-# Each worker has a Redis database of its own for the cache, or clearing one would empty the others in mid-test.
+# Each worker has a Redis database of its own, for its cache and its limits: clearing one must not empty the others in
+# mid-test, and what one test counted for the first key of an empty database must not meet the next one's first key.
 if settings.REDIS_URL:
     WORKER = int(os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw"))
     settings.CACHES["default"]["LOCATION"] = re.sub(r"(\bdb=|:\d+/)\d+\Z", rf"\g<1>{1 + WORKER}", settings.REDIS_URL)
+    settings.REDIS_URL = settings.CACHES["default"]["LOCATION"]
 
 # A busy machine is no bug: properties are judged by what they find, not by how long one example took.
 hypothesis.settings.register_profile("house", deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow])
