@@ -166,9 +166,11 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         if item.nodeid.startswith(LONG):
             item.add_marker(pytest.mark.slow)
-        if item.nodeid.startswith(EITHER) and not _has_database(item):
+        is_browsers = item.get_closest_marker("browser") is not None
+        # A full run has browsers with PostgreSQL alone and these with the embedded database alone: none may be both.
+        if item.nodeid.startswith(EITHER) and not _has_database(item) and not is_browsers:
             item.add_marker(pytest.mark.either)
-        if item.get_closest_marker("browser"):
+        if is_browsers:
             room = item.nodeid.removeprefix("tests/").partition("/")[0]
             item.add_marker(pytest.mark.xdist_group(f"browser of {room}"))
 
