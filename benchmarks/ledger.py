@@ -12,8 +12,9 @@ import asyncio
 import statistics
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager, nullcontext
 from itertools import count
 from types import ModuleType
 from typing import Any, Self
@@ -178,7 +179,7 @@ class Recorder:
     def __init__(self) -> None:
         from billing import ledger_book, ledger_postgres, ledger_sqlite
 
-        self.transactions: list[list[tuple[str, str, Any]]] = []
+        self.transactions: list[list[tuple[str, list[tuple[str, Any]]]]] = []
         self.engines: tuple[Any, ...] = (ledger_postgres, ledger_sqlite)
         self.originals = [engine.cursor for engine in self.engines]
         self.page = ledger_book.Page
@@ -196,21 +197,39 @@ class Recorder:
         recorder = self
 
         class Tape:
+            """Passes on what it is given; what travels together is remembered together."""
+
             def __init__(self, connection: Any) -> None:
                 self.cursor = original(connection)
-                self.statements: list[tuple[str, str, Any]] = []
-                recorder.transactions.append(self.statements)
+                self.steps: list[tuple[str, list[tuple[str, Any]]]] = []
+                self.gathered: list[tuple[str, Any]] | None = None
+                recorder.transactions.append(self.steps)
 
             def __getattr__(self, name: str) -> Any:
                 return getattr(self.cursor, name)
 
             def execute(self, statement: str, parameters: Any = ()) -> Any:
-                self.statements.append(("execute", statement, parameters))
+                if self.gathered is None:
+                    self.steps.append(("execute", [(statement, parameters)]))
+                else:
+                    self.gathered.append((statement, parameters))
                 return self.cursor.execute(statement, parameters)
 
             def executemany(self, statement: str, parameters: Any) -> Any:
-                self.statements.append(("executemany", statement, parameters))
+                self.steps.append(("executemany", [(statement, parameters)]))
                 return self.cursor.executemany(statement, parameters)
+
+            def ask(self, questions: Any) -> Any:
+                self.steps.append(("ask", list(questions)))
+                return self.cursor.ask(questions)
+
+            @contextmanager
+            def together(self) -> Iterator[None]:
+                self.gathered = []
+                with self.cursor.together():
+                    yield
+                self.steps.append(("together", self.gathered))
+                self.gathered = None
 
         return Tape
 
@@ -225,12 +244,19 @@ class Recorder:
         if connection.vendor == "postgresql":
             connection.connection.prepare_threshold = 3
             engine = ledger_postgres
-        for statements in self.transactions:
+        for steps in self.transactions:
             with transaction.atomic():
                 cursor = engine.cursor(connection)
-                for how, statement, parameters in statements:
-                    getattr(cursor, how)(statement, parameters)
-                    if how == "execute" and cursor.description:
+                for how, statements in steps:
+                    if how == "ask":
+                        cursor.ask(statements)
+                    else:
+                        with cursor.together() if how == "together" else nullcontext():
+                            for statement, parameters in statements:
+                                getattr(cursor, "executemany" if how == "executemany" else "execute")(
+                                    statement, parameters
+                                )
+                    if how == "execute":
                         cursor.fetchall()
                 cursor.close()
 
